@@ -1,0 +1,98 @@
+/**
+ * Reverse-mode differentiation as a pass: appends the backward ops of a forward graph. Gradients are built only along paths
+ * that lead to something trainable (or to a tensor asked for in `wrt`); frozen weights never get one. The gradients of
+ * trainable parameters accumulate in their buffers, so using a parameter twice or running several micro-steps needs no add.
+ */
+import { opError, type Operand } from '../op'
+import { createTensor, withOps, type Graph, type Operation } from '../graph'
+import { add } from '../ops/add'
+import { elements, type Tensor } from '../tensor'
+
+export interface LossSeed {
+  /** A [1] output of a loss op. */
+  loss: Tensor
+  /** d(what is minimised)/d(this loss): its weight, over the number of micro-steps of an update. */
+  scale: number
+}
+
+export interface Differentiated {
+  graph: Graph
+  /** Gradients of the tensors in `wrt`; a tensor that no loss depends on has none. */
+  gradients: Map<Tensor, Tensor>
+}
+
+/**
+ * @param losses what is minimised: Σ scale · loss
+ * @param wrt further tensors (inputs, activations) whose gradients are wanted
+ * @throws LorikeetError when a gradient would have to flow through an op that has no rule, naming the op
+ */
+export function autodiff(forward: Graph, losses: readonly LossSeed[], wrt: readonly Tensor[] = []): Differentiated {
+  const graph = withOps(forward, [...forward.ops])
+  graph.phase = 'backward'
+  const wanted = findWanted(forward.ops, wrt)
+  const seeds = new Map(losses.map(({ loss, scale }) => [loss, scale]))
+  const gradients = new Map<Tensor, Tensor>()
+
+  for (const operation of [...forward.ops].reverse()) {
+    const dOutputs = operation.outputs.map((output) => output && gradients.get(output))
+    const isLoss = operation.outputs.some((output) => output && seeds.has(output))
+    if (!isLoss && !dOutputs.some(Boolean)) continue
+    if (!operation.inputs.some((operand) => operand && wanted.has(operand))) continue
+    graph.block = operation.block
+    const flowing = differentiate(graph, operation, dOutputs, seeds, wanted)
+    flowing.forEach((gradient, i) => {
+      const operand = operation.inputs[i]
+      if (!gradient || !operand || !wanted.has(operand)) return
+      const before = gradients.get(operand)
+      gradients.set(operand, before ? add(graph, before, gradient, `d ${operand.name}`) : gradient)
+    })
+  }
+  graph.block = undefined
+  return { graph, gradients: new Map(wrt.flatMap((tensor) => pair(tensor, gradients.get(tensor)))) }
+}
+
+const pair = (tensor: Tensor, gradient: Operand): [Tensor, Tensor][] => (gradient ? [[tensor, gradient]] : [])
+
+/** Everything between the trainable leaves and the losses. */
+function findWanted(ops: readonly Operation[], wrt: readonly Tensor[]): Set<Tensor> {
+  const wanted = new Set<Tensor>(wrt)
+  for (const { inputs, outputs } of ops) {
+    for (const operand of inputs) if (operand?.gradient) wanted.add(operand)
+    if (inputs.some((operand) => operand && wanted.has(operand)))
+      for (const output of outputs) if (output) wanted.add(output)
+  }
+  return wanted
+}
+
+function differentiate(
+  graph: Graph,
+  operation: Operation,
+  dOutputs: readonly Operand[],
+  seeds: ReadonlyMap<Tensor, number>,
+  wanted: ReadonlySet<Tensor>,
+): Operand[] {
+  const { definition, inputs, outputs } = operation
+  if (!definition.gradient) throw opError(definition.name, 'has no gradient rule, but something trainable lies behind it', inputs)
+  const gradients = definition.gradient({
+    graph,
+    operation,
+    dOutputs,
+    seed: (i) => (outputs[i] ? seeds.get(outputs[i]) : undefined),
+    needs: (i) => Boolean(inputs[i] && wanted.has(inputs[i]) && !inputs[i].gradient),
+    accumulator: (i) => (inputs[i] ? accumulatorOf(inputs[i]) : undefined),
+  })
+  if (gradients.length > inputs.length)
+    throw opError(definition.name, `gave ${gradients.length} gradients for ${inputs.length} inputs`, inputs)
+  gradients.forEach((gradient, i) => {
+    const operand = inputs[i]
+    if (gradient && operand && elements(gradient.shape) !== elements(operand.shape))
+      throw opError(definition.name, `gave a gradient of another shape for input ${i}`, [operand, gradient])
+  })
+  return gradients
+}
+
+function accumulatorOf(tensor: Tensor): Operand {
+  if (!tensor.gradient) return undefined
+  const { buffer, offset } = tensor.gradient
+  return createTensor(`d ${tensor.name}`, tensor.shape, 'f32', { space: 'buffer', name: buffer, offset })
+}
