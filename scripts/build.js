@@ -26,13 +26,13 @@ const markerFile = path.join(buildFolder, 'Release', 'lorikeet.done')
  */
 function build({ tool, force = false, print = console.log } = {}) {
   const found = detect()
+  const chosen = tool ?? (found.cmake && found.cmakeJs ? 'cmake-js' : 'node-gyp')
+  check(found, chosen)
   if (!force && isUpToDate(hashInputs(found), tool)) return addonFile
 
   return withLock(print, () => {
     const inputs = hashInputs(found)
     if (!force && isUpToDate(inputs, tool)) return addonFile // by the build that this one waited for
-    const chosen = tool ?? (found.cmake && found.cmakeJs ? 'cmake-js' : 'node-gyp')
-    check(found, chosen)
     print(`compiler: ${found.compilerName} ${found.compiler}`)
     print(`cpu:      oneDNN ${found.dnnl}, baseline ${process.arch === 'x64' ? 'x86-64-v2' : process.arch}`)
     print(`tool:     ${describe(chosen, found)}`)
@@ -49,7 +49,7 @@ function build({ tool, force = false, print = console.log } = {}) {
 
 /** Whether build/ holds something that this tool cannot go on from. */
 function isUnusable(tool, found) {
-  const has = name => fs.existsSync(path.join(buildFolder, name))
+  const has = (name) => fs.existsSync(path.join(buildFolder, name))
   if (tool === 'cmake-js' && has('CMakeCache.txt') && !has('build.ninja') && !has('Makefile')) return true // failed early
   const built = readMarker()
   return has(tool === 'cmake-js' ? 'config.gypi' : 'CMakeCache.txt') || (built && built.toolchain !== toolchain(found))
@@ -97,7 +97,7 @@ function runTool(name, args) {
 function hashInputs(found) {
   const hash = crypto.createHash('sha256')
   hash.update(toolchain(found))
-  const files = [...folders, 'cuda'].flatMap(folder => walk(path.join(root, folder)))
+  const files = [...folders, 'cuda'].flatMap((folder) => walk(path.join(root, folder)))
   for (const name of ['CMakeLists.txt', 'binding.gyp', 'scripts/sources.js']) files.push(path.join(root, name))
   for (const file of files.sort()) {
     const content = fs.readFileSync(file)

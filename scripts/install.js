@@ -34,7 +34,7 @@ function isLoadable() {
 }
 
 function explain(reason) {
-  const indented = reason.split('\n').map(line => `    ${line}`)
+  const indented = reason.split('\n').map((line) => `    ${line}`)
   console.log(
     [
       'lorikeet: the native addon is not built, so nothing can be trained or generated yet.',

@@ -32,7 +32,7 @@ async function main(args) {
   )
 }
 
-main(process.argv.slice(2)).catch(error => {
+main(process.argv.slice(2)).catch((error) => {
   console.error(error.message)
   process.exitCode = 1
 })

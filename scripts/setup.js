@@ -53,7 +53,7 @@ function installNodePackages(print) {
 function lackingPackage() {
   const installedFile = path.join(root, 'node_modules', '.package-lock.json')
   if (!fs.existsSync(installedFile)) return 'node_modules is missing'
-  const packages = file => JSON.parse(fs.readFileSync(file, 'utf8')).packages
+  const packages = (file) => JSON.parse(fs.readFileSync(file, 'utf8')).packages
   const wanted = packages(path.join(root, 'package-lock.json'))
   const installed = packages(installedFile)
   for (const [folder, { version, optional, devOptional }] of Object.entries(wanted)) {

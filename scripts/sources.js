@@ -21,15 +21,15 @@ const x64Only = /\.(avx2|avx512|avx512bf16|amx)\.cc$/
 
 function sources(arch = process.arch) {
   return folders
-    .flatMap(folder => walk(path.join(root, folder)))
-    .filter(file => file.endsWith('.cc') && (arch === 'x64' || !x64Only.test(file)))
-    .map(file => path.relative(root, file).split(path.sep).join('/'))
+    .flatMap((folder) => walk(path.join(root, folder)))
+    .filter((file) => file.endsWith('.cc') && (arch === 'x64' || !x64Only.test(file)))
+    .map((file) => path.relative(root, file).split(path.sep).join('/'))
     .sort()
 }
 
 function walk(folder) {
   if (!fs.existsSync(folder)) return []
-  return fs.readdirSync(folder, { withFileTypes: true }).flatMap(entry => {
+  return fs.readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const full = path.join(folder, entry.name)
     return entry.isDirectory() ? walk(full) : [full]
   })

@@ -38,13 +38,13 @@ function runAva(args, env = {}) {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   let text = ''
-  child.stdout.on('data', chunk => {
+  child.stdout.on('data', (chunk) => {
     text += chunk
     process.stdout.write(chunk)
   })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', status => resolve(count(text, status)))
+    child.on('close', (status) => resolve(count(text, status)))
   })
 }
 
@@ -54,15 +54,15 @@ function runAva(args, env = {}) {
  */
 function count(text, status) {
   const lines = stripVTControlCharacters(text).split(/\r?\n/)
-  const rule = lines.findLastIndex(line => /^[─-]+$/.test(line.trim()))
-  const summary = rule < 0 ? [] : lines.slice(rule + 1).map(line => line.trim())
-  const number = pattern => parseInt(summary.find(line => pattern.test(line)) ?? '0')
+  const rule = lines.findLastIndex((line) => /^[─-]+$/.test(line.trim()))
+  const summary = rule < 0 ? [] : lines.slice(rule + 1).map((line) => line.trim())
+  const number = (pattern) => parseInt(summary.find((line) => pattern.test(line)) ?? '0')
   const failed =
     number(/^\d+ tests? failed$/) +
     number(/^\d+ hooks? failed$/) +
     number(/^\d+ uncaught exceptions?$/) +
     number(/^\d+ unhandled rejections?$/)
-  const ticks = lines.filter(line => /^\s*[✔√] /.test(line)).length
+  const ticks = lines.filter((line) => /^\s*[✔√] /.test(line)).length
   const passed = number(/^\d+ tests? passed$/) || ticks
   const skipped = number(/^\d+ tests? skipped$/) + number(/^\d+ tests? todo$/)
   return { passed, failed: status === 0 ? failed : Math.max(failed, 1), skipped }

@@ -47,7 +47,7 @@ function output(command, args, input) {
 /** The version of oneDNN that the compiler finds by itself (CPATH counts, as in the build). */
 function dnnlVersion(compilerName) {
   const macros = output(compilerName, ['-E', '-dM', '-x', 'c++', '-'], '#include <oneapi/dnnl/dnnl_version.h>\n')
-  const number = name => macros?.match(new RegExp(`DNNL_VERSION_${name} (\\d+)`))?.[1]
+  const number = (name) => macros?.match(new RegExp(`DNNL_VERSION_${name} (\\d+)`))?.[1]
   return number('MAJOR') ? [number('MAJOR'), number('MINOR'), number('PATCH')].join('.') : null
 }
 
