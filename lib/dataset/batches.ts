@@ -36,6 +36,8 @@ export interface BatchPlan {
   imagesPerEpoch: number
   batchesPerEpoch: number
   stepsPerEpoch: number
+  /** Batches per step. */
+  accumulation: number
   /** Every shape that a batch can have: the programs that a run needs. */
   shapes: { size: Size; batchSize: number }[]
   /** The batches of one step, counted from 0; `accumulation` of them, fewer in the last step of an epoch. */
@@ -66,6 +68,7 @@ export function planBatches(dataset: Dataset, { seed, accumulation = 1 }: BatchO
     imagesPerEpoch: dataset.buckets.reduce((sum, bucket) => sum + bucket.count, 0),
     batchesPerEpoch,
     stepsPerEpoch,
+    accumulation,
     shapes: dataset.buckets.flatMap(({ size, count }) =>
       batchSizes(count, batchSize).map((images) => ({ size, batchSize: images })),
     ),

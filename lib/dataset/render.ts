@@ -63,7 +63,7 @@ function renderCaptions({ captions, images }: DatasetReport): string[] {
     missing === 0
       ? `Captions: all ${plural(images, 'image')} have a caption file`
       : `Captions: ${format(missing)} of ${plural(images, 'image')} have no caption file: ${instead.join(', ')}`,
-    ...(captions.emptyFiles > 0 ? [`  ${plural(captions.emptyFiles, 'caption file')} empty`] : []),
+    ...(captions.emptyFiles > 0 ? [`  ${plural(captions.emptyFiles, 'caption file is', 'caption files are')} empty`] : []),
     ...named('only the first line is used', captions.ignoredLines),
     ...named('not read, as another caption file goes before', captions.ignoredFiles),
     ...named('longer than the text encoder reads, the end is cut', captions.tooLong),

@@ -57,7 +57,6 @@ export interface ReportOptions {
   /** Give one of `epochs` and `steps`. */
   epochs?: number
   steps?: number
-  accumulation?: number
   /** How many tokens a caption has, and how many the encoder reads. */
   countTokens?: (caption: string) => number
   maxTokens?: number
@@ -114,14 +113,14 @@ export function reportDataset(dataset: Dataset, plan: BatchPlan, options: Report
 }
 
 /**
- * Steps from epochs or the other way round. A step is one update of the weights: `accumulation` batches.
+ * Steps from epochs or the other way round. A step is one update of the weights: `plan.accumulation` batches.
  * @throws LorikeetError of kind usage unless exactly one of epochs and steps is given
  */
-export function runLength(plan: BatchPlan, { epochs, steps, accumulation = 1 }: ReportOptions): RunLength {
+export function runLength(plan: BatchPlan, { epochs, steps }: ReportOptions): RunLength {
   if ((epochs === undefined) === (steps === undefined)) {
     throw new LorikeetError('usage', 'the length of the run is not clear', { expected: 'either epochs or steps' })
   }
-  const { stepsPerEpoch, batchesPerEpoch, imagesPerEpoch } = plan
+  const { stepsPerEpoch, batchesPerEpoch, imagesPerEpoch, accumulation } = plan
   const total = steps ?? (epochs as number) * stepsPerEpoch
   const whole = Math.floor(total / stepsPerEpoch)
   const rest = Array.from({ length: total % stepsPerEpoch }, (_, i) => plan.batchesAt(whole * stepsPerEpoch + i)).flat()
