@@ -3,14 +3,14 @@
  * and which adapters sit on which layer. The same builder serves inference, LoRA training and full training, and a first
  * build without an engine tells which weights are needed and in which shape.
  */
+import type { AdapterSite, AdapterSource, NetworkName } from '../adapters/site'
 import { LorikeetError } from '../base/errors'
 import { createTensor, type Graph } from '../graph/graph'
 import type { LowRank } from '../graph/ops/low_rank'
 import { parameter, type Initializer, type ParameterSet } from '../graph/parameters'
 import type { Tensor } from '../graph/tensor'
 
-/** The networks of a pipeline; also the folder-like prefix of weight names. */
-export type NetworkName = 'unet' | 'text_encoder' | 'vae'
+export type { AdapterSite, AdapterSource, Container, NetworkName } from '../adapters/site'
 
 /** One tensor of the checkpoint: `down_blocks.0.resnets.0.conv1.weight`, in the file's order ([O, I, kh, kw] for convolutions). */
 export interface WeightPart {
@@ -29,26 +29,6 @@ export interface WeightRequest {
   precision: 'compute' | 'f32'
   /** For fresh weights; as the peers' default initialisation of that layer. */
   init: Initializer
-}
-
-/** Where a layer lies, in the terms by which trainers choose their targets (sd-scripts' LoRANetwork target classes). */
-export type Container = 'transformer' | 'resnet' | 'sampler' | 'clip_attention' | 'clip_mlp' | 'other'
-
-/** One layer, or several that read the same input and are computed as one product (q, k, v). */
-export interface AdapterSite {
-  network: NetworkName
-  container: Container
-  /** `conv1x1` is computed as a linear layer, but files store its factors as convolutions. */
-  kind: 'linear' | 'conv1x1' | 'conv'
-  /** Module paths, e.g. `mid_block.attentions.0.proj_in`, with the columns that each writes. */
-  parts: readonly { path: string; outputs: number }[]
-  /** K of a linear; [kh, kw, C] of a convolution. */
-  window: readonly number[]
-}
-
-export interface AdapterSource {
-  /** The adapters on this layer; their factors are tensors of the graph. */
-  lowRank(graph: Graph, site: AdapterSite): LowRank[]
 }
 
 export interface Scope {
