@@ -1,0 +1,39 @@
+// cast: y = x in the dtype of y (f32, bf16), rounded to nearest even.
+#include <cstring>
+
+#include "../elementwise.h"
+
+namespace lorikeet::cpu {
+namespace {
+
+void convert(const float* x, float* y, int64_t n) { std::memcpy(y, x, n * sizeof(float)); }
+void convert(const bf16* x, bf16* y, int64_t n) { std::memcpy(y, x, n * sizeof(bf16)); }
+void convert(const bf16* x, float* y, int64_t n) { convert_row(x, y, n); }
+void convert(const float* x, bf16* y, int64_t n) { convert_row(x, y, n); }
+
+std::unique_ptr<Kernel> make_cast(const KernelRequest& request) {
+  expect_operands(request, {"x"}, {"y"});
+  const TensorSpec& x = request.inputs[0];
+  const TensorSpec& y = request.outputs[0];
+  expect_compute_dtype(request, "x", x);
+  expect_compute_dtype(request, "y", y);
+  expect_shape(request, "y", y, x.shape, "x", x);
+
+  const int64_t n = elements_of(x.shape);
+  return by_dtype(x.dtype, [&](auto from_zero) {
+    return by_dtype(y.dtype, [n](auto to_zero) {
+      using From = decltype(from_zero);
+      using To = decltype(to_zero);
+      return kernel_from([n](const Operands& operands) {
+        const From* x = operands.inputs[0].as<const From>();
+        To* y = operands.outputs[0].as<To>();
+        parallel_for(n, kElementGrain, [=](int64_t begin, int64_t end) { convert(x + begin, y + begin, end - begin); });
+      });
+    });
+  });
+}
+
+LORIKEET_REGISTER_CPU_KERNEL("cast", make_cast);
+
+}  // namespace
+}  // namespace lorikeet::cpu

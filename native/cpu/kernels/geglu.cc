@@ -1,0 +1,42 @@
+// geglu: x[.., 2F] -> y[.., F], y = x[:, :F] * gelu(x[:, F:]) with the exact GELU.
+#include "../elementwise.h"
+#include "activation.h"
+
+namespace lorikeet::cpu {
+namespace {
+
+template <typename T>
+LORIKEET_CLONES void apply(const T* value, const T* gate, T* y, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) y[i] = from_f32<T>(to_f32(value[i]) * Gelu::value(to_f32(gate[i])));
+}
+
+std::unique_ptr<Kernel> make_geglu(const KernelRequest& request) {
+  expect_operands(request, {"x"}, {"y"});
+  const TensorSpec& x = request.inputs[0];
+  const TensorSpec& y = request.outputs[0];
+  expect_compute_dtype(request, "x", x);
+  require(columns_of(x) % 2 == 0, "geglu: x ", to_string(x.shape), " must have an even number of columns");
+  expect_dtype(request, "y", y, {x.dtype});
+  expect_shape(request, "y", y, with_columns(x.shape, columns_of(x) / 2), "x", x);
+
+  const int64_t rows = rows_of(y), columns = columns_of(y);
+  return by_dtype(x.dtype, [=](auto zero) {
+    using T = decltype(zero);
+    return kernel_from([=](const Operands& operands) {
+      const T* x = operands.inputs[0].as<const T>();
+      T* y = operands.outputs[0].as<T>();
+      parallel_for(rows, row_grain(columns), [=](int64_t begin, int64_t end) {
+        for (int64_t row = begin; row < end; row++) {
+          const T* from = x + row * 2 * columns;
+          apply(from, from + columns, y + row * columns, columns);
+        }
+      });
+    });
+  });
+}
+
+LORIKEET_REGISTER_CPU_KERNEL("geglu", make_geglu);
+
+}  // namespace
+}  // namespace lorikeet::cpu
