@@ -10,7 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "memory.h"
 #include "program.h"
+#include "weight_store.h"
 
 namespace lorikeet {
 
@@ -26,7 +28,21 @@ class Kernel {
   virtual void run(const Operands& operands) = 0;
 };
 
-class WeightStore;
+// Working memory that all kernels of an engine share, since they run one after the other. Nothing in it survives a run().
+class Scratch {
+ public:
+  void reserve(int64_t bytes) {  // by factories
+    if (bytes > block_.bytes()) {
+      block_.release();
+      block_ = Block(bytes);
+    }
+  }
+  void* data() const { return block_.data(); }  // by run(): the block may have grown since the factory ran
+  int64_t bytes() const { return block_.bytes(); }
+
+ private:
+  Block block_;
+};
 
 // What a factory may look at. Tensors are given as specs (shape, dtype, space), never as pointers: those come with run().
 struct KernelRequest {
@@ -34,6 +50,12 @@ struct KernelRequest {
   std::vector<TensorSpec> inputs;  // absent operands: shape empty and name empty; ask has_input
   std::vector<TensorSpec> outputs;
   WeightStore& weights;  // for weights that the kernel wants in a layout of its own
+  Scratch& scratch;
+
+  // Inputs in Space::weight that the kernel reads through a handle of its own (WeightStore::packed) instead of through the
+  // operand's pointer, which is null then. All other weights are kept in plain layout for as long as the program lives.
+  mutable std::vector<bool> own_layout;
+  void use_own_layout(size_t input) const { own_layout.at(input) = true; }
 
   bool has_input(size_t i) const {
     return i < instruction.inputs.size() && instruction.inputs[i] != kNoTensor;

@@ -2,17 +2,16 @@
 
 #include <omp.h>
 
-#include <atomic>
-
 namespace lorikeet::cpu {
 
-static std::atomic<int> threads{0};  // 0: not set, OpenMP's own default
+// OpenMP keeps this number per calling thread, and oneDNN asks for the same one: an engine's thread sets its own.
+static thread_local int initial = 0;
 
-int thread_count() {
-  const int set = threads.load(std::memory_order_relaxed);
-  return set > 0 ? set : omp_get_max_threads();
+int thread_count() { return omp_get_max_threads(); }
+
+void set_thread_count(int threads) {
+  if (initial == 0) initial = omp_get_max_threads();
+  omp_set_num_threads(threads < 1 ? initial : threads);
 }
-
-void set_thread_count(int count) { threads.store(count < 1 ? 1 : count, std::memory_order_relaxed); }
 
 }  // namespace lorikeet::cpu

@@ -6,9 +6,10 @@
 
 namespace lorikeet::cpu {
 
-// The number of threads that parallel_for uses (OMP_NUM_THREADS, or what openEngine was told).
+// The number of threads that parallel_for uses when it is called from this thread (OMP_NUM_THREADS, or what openEngine was
+// told).
 int thread_count();
-void set_thread_count(int threads);  // >= 1
+void set_thread_count(int threads);  // of the calling thread; below 1: OpenMP's own default
 
 // body(begin, end) for consecutive pieces of 0..n, each a multiple of `grain` long but the last. Runs on the calling
 // thread when there is only one piece. body must not throw.

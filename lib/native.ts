@@ -1,0 +1,188 @@
+/**
+ * The typed face of the native addon (native/addon.cc), and the only way to it. Nothing is decided here: a program
+ * (lib/graph/program.ts) says what to compute, the engine holds weights, buffers and the one arena, and runs it.
+ */
+import type { Program } from './graph/program'
+import { loadAddon } from './native-loader'
+
+/** Where the values of a weight, or of a piece of a buffer, come from. */
+export type WeightSource = FileSource | NormalSource | UniformSource | ConstantSource
+
+/** `bytes` bytes at `offset` of a file, row-major; `shape` is that in the file. */
+export interface FileSource {
+  kind: 'file'
+  path: string
+  offset: number
+  bytes: number
+  dtype: 'f32' | 'f16' | 'bf16' | 'f64'
+  shape: number[]
+  /** `oihw`: a convolution's weight [O, I, h, w] that is to become [O, h, w, I]. */
+  layout: 'plain' | 'oihw'
+}
+
+/** Normal numbers with mean 0: the sequence of lib/base/philox.ts for (seed, stream, step 0). */
+export interface NormalSource {
+  kind: 'normal'
+  seed: number
+  stream: number
+  std: number
+  shape: number[]
+}
+
+/** Uniform numbers from -bound to bound, of the same generator. */
+export interface UniformSource {
+  kind: 'uniform'
+  seed: number
+  stream: number
+  bound: number
+  shape: number[]
+}
+
+export interface ConstantSource {
+  kind: 'constant'
+  value: number
+  shape: number[]
+}
+
+/** A frozen weight. The elements of its sources follow each other (fused q, k, v); values are rounded once to `dtype`. */
+export interface WeightSpec {
+  name: string
+  dtype: 'f32' | 'bf16'
+  shape: number[]
+  sources: WeightSource[]
+}
+
+/** A piece of a buffer: `shape` at `offset` bytes. */
+export interface BufferPiece {
+  offset: number
+  source: WeightSource
+  shape: number[]
+}
+
+export type Values = Float32Array | Int32Array
+
+/** One program of a run with its inputs by name: Int32Array for i32 tensors, Float32Array for all others. */
+export interface RunStep {
+  program: number
+  inputs: Record<string, Values>
+}
+
+/** Bytes. A weight has a plain copy, or copies in the layouts that the compiled programs' kernels read, seldom both. */
+export interface MemoryUse {
+  arena: number
+  buffers: number
+  weights: number
+  packed: number
+  scratch: number
+}
+
+/** Time spent in the ops of one kind with the same label (the name of the first output), since profiling was enabled. */
+export interface ProfileEntry {
+  op: string
+  label: string
+  calls: number
+  ms: number
+}
+
+export interface DeviceInfo {
+  name: string
+  description: string
+  computeDtypes: ('f32' | 'bf16')[]
+  threads: number
+  /** Instruction set: `amx_bf16`, `avx512_bf16`, `avx512`, `avx2` or `none`. */
+  isa: string
+}
+
+export interface EngineOptions {
+  device: string
+  computeDtype: 'f32' | 'bf16'
+  /** Default: OMP_NUM_THREADS, else all cores. */
+  threads?: number
+}
+
+/**
+ * An engine on a device. Calls take effect in the order in which they are made, whether they return a promise or not;
+ * those that return none wait for the ones before them. Errors are plain Errors whose message names the weight, buffer,
+ * input, or instruction at fault.
+ */
+export interface Engine {
+  readonly computeDtypes: ('f32' | 'bf16')[]
+
+  /**
+   * Reads weights straight into their final storage. A weight that exists is replaced; while a compiled program uses it,
+   * only by one of the same dtype and shape.
+   * @param onProgress in bytes of the sources, at most every 50 ms and once at the end; an error it throws stops the
+   *   reading and rejects the promise
+   */
+  addWeights(specs: readonly WeightSpec[], onProgress?: (done: number, total: number) => void): Promise<void>
+
+  /** A copy of a weight in the order of its shape, widened. */
+  readWeight(name: string): Float32Array
+
+  /**
+   * A zero-filled buffer. One of the same name and size is kept as it is; another size is an error.
+   * @param dtype how readBuffer, writeBuffer and loadBuffer see it; without it, the first program that refers to the
+   *   buffer decides, and f32 holds until then
+   */
+  createBuffer(name: string, bytes: number, dtype?: 'f32' | 'bf16'): void
+
+  loadBuffer(name: string, pieces: readonly BufferPiece[]): Promise<void>
+
+  /** `count` elements from byte `offset` on, widened. */
+  readBuffer(name: string, offset: number, count: number): Float32Array
+
+  /** Elements from byte `offset` on, rounded to the buffer's dtype. */
+  writeBuffer(name: string, offset: number, data: Float32Array): void
+
+  /**
+   * Checks a program, creates its kernels, lays out the weights they read, and grows the arena to the program's size.
+   * @returns a handle for run and release
+   */
+  compile(program: Program): number
+
+  release(handle: number): void
+
+  /** Runs programs one after the other on the engine's own thread. Inputs are copied before the call returns. */
+  run(steps: readonly RunStep[]): Promise<Record<string, Values>[]>
+
+  memory(): MemoryUse
+
+  /** Enabling starts the counts again. */
+  profile(enable: boolean): void
+
+  /** Largest first. */
+  profileReport(): ProfileEntry[]
+
+  /** Frees everything. Calls under way are rejected; a run stops after the instruction it is in. Later calls throw. */
+  close(): void
+}
+
+/** What native/addon.cc exports. */
+export interface Addon {
+  formatVersion: number
+  kernels(device: string): string[]
+  devices(): DeviceInfo[]
+  openEngine(options: EngineOptions): Engine
+}
+
+/** @throws LorikeetError (failed) with the remedy when the addon cannot be loaded */
+export function addon(): Addon {
+  return loadAddon() as Addon
+}
+
+/** The devices of this build. */
+export function devices(): DeviceInfo[] {
+  return addon().devices()
+}
+
+/** The names of the ops that a device can run. */
+export function kernels(device: string): string[] {
+  return addon().kernels(device)
+}
+
+/**
+ * @throws Error when the build has no such device, or the processor cannot compute in that dtype
+ */
+export function openEngine(options: EngineOptions): Engine {
+  return addon().openEngine(options)
+}

@@ -1,0 +1,100 @@
+// A device and an engine on it: what the binding drives. An engine holds weights, buffers, one arena and compiled programs;
+// none of its functions is thread-safe, the binding calls them from one thread in order. All of them throw Error.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "program.h"
+#include "weight_store.h"
+
+namespace lorikeet {
+
+struct DeviceInfo {
+  std::string name;         // "cpu"
+  std::string description;  // the processor's own name
+  std::vector<std::string> compute_dtypes;
+  int threads = 1;
+  std::string isa;
+};
+
+struct EngineOptions {
+  DType compute_dtype = DType::f32;
+  int threads = 0;  // 0: the device's default
+};
+
+struct MemoryUse {  // bytes
+  int64_t arena = 0;
+  int64_t buffers = 0;
+  int64_t weights = 0;  // plain copies
+  int64_t packed = 0;
+  int64_t scratch = 0;
+};
+
+struct ProfileEntry {
+  std::string op;
+  std::string label;  // of the first output
+  int64_t calls = 0;
+  double milliseconds = 0;
+};
+
+// f32 for f32 and bf16 tensors, int32 for i32 tensors.
+using Values = std::variant<std::vector<float>, std::vector<int32_t>>;
+using NamedValues = std::map<std::string, Values>;
+
+struct BufferPiece {
+  int64_t offset = 0;  // bytes
+  WeightSource source;
+  Shape shape;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+
+  virtual void add_weights(const std::vector<WeightSpec>& specs, const std::function<bool(int64_t, int64_t)>& progress) = 0;
+  virtual std::vector<float> read_weight(const std::string& name) = 0;
+
+  // Zero-filled. One of the same name and size is kept as it is. Without a dtype, the first program that refers to the
+  // buffer decides how read_buffer and write_buffer see it.
+  virtual void create_buffer(const std::string& name, int64_t bytes, std::optional<DType> dtype) = 0;
+  virtual void load_buffer(const std::string& name, const std::vector<BufferPiece>& pieces) = 0;
+  virtual std::vector<float> read_buffer(const std::string& name, int64_t offset, int64_t count) = 0;
+  virtual void write_buffer(const std::string& name, int64_t offset, const std::vector<float>& values) = 0;
+
+  virtual int compile(Program program) = 0;  // returns a handle
+  virtual void release(int handle) = 0;
+  virtual NamedValues run(int handle, const NamedValues& inputs) = 0;
+
+  virtual MemoryUse memory() const = 0;
+  virtual void profile(bool enable) = 0;
+  virtual std::vector<ProfileEntry> profile_report() const = 0;
+
+  // From any thread: a run() in progress throws before its next instruction.
+  void cancel() { cancelled_ = true; }
+
+ protected:
+  std::atomic<bool> cancelled_{false};
+};
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual DeviceInfo info() const = 0;
+  virtual std::unique_ptr<Engine> open(const EngineOptions& options) const = 0;
+};
+
+// The devices of this build. Each registers itself while the addon is loaded; afterwards the list is only read.
+const std::vector<const Device*>& devices();
+const Device& device_named(const std::string& name);  // throws Error naming the devices there are
+
+struct DeviceRegistration {
+  explicit DeviceRegistration(const Device& device);
+};
+
+}  // namespace lorikeet

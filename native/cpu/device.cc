@@ -1,0 +1,38 @@
+#include <fstream>
+
+#include "engine.h"
+#include "isa.h"
+#include "parallel.h"
+
+namespace lorikeet::cpu {
+
+static std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    if (line.rfind("model name", 0) != 0) continue;
+    const size_t start = line.find_first_not_of(" \t", line.find(':') + 1);
+    if (start != std::string::npos) return line.substr(start);
+  }
+  return "CPU";
+}
+
+class CpuDevice : public Device {
+ public:
+  DeviceInfo info() const override {
+    DeviceInfo info;
+    info.name = "cpu";
+    info.description = processor_name();
+    info.compute_dtypes = {"f32"};
+    if (has_bf16()) info.compute_dtypes.push_back("bf16");
+    info.threads = thread_count();
+    info.isa = isa_name();
+    return info;
+  }
+
+  std::unique_ptr<Engine> open(const EngineOptions& options) const override { return std::make_unique<CpuEngine>(options); }
+};
+
+static const CpuDevice cpu_device;
+static const DeviceRegistration registration(cpu_device);
+
+}  // namespace lorikeet::cpu
