@@ -1,7 +1,5 @@
 // gaussian_kl: per_sample[n] = mean over the elements of z of (mean^2 + exp(logvar) - 1 - logvar) / 2, the distance of the
 // encoder's Gaussian from the standard normal one; total = mean of per_sample. Summed in f64, in parts of a fixed size.
-#include <vector>
-
 #include "gaussian.h"
 
 namespace lorikeet::cpu {
@@ -33,12 +31,13 @@ std::unique_ptr<Kernel> make_gaussian_kl(const KernelRequest& request) {
   expect_shape(request, "total", request.outputs[1], {1}, "moments", moments);
 
   const int64_t rows = rows_of(moments) / batch, grain = row_grain(2 * channels), parts = pieces_of(rows, grain);
-  return by_dtype(moments.dtype, [=](auto zero) {
+  request.scratch.reserve(batch * parts * sizeof(double));
+  return by_dtype(moments.dtype, [=, scratch = &request.scratch](auto zero) {
     using T = decltype(zero);
-    return kernel_from([=, sums = std::vector<double>(batch * parts)](const Operands& operands) mutable {
+    return kernel_from([=](const Operands& operands) {
       const T* moments = operands.inputs[0].as<const T>();
       float* per_sample = operands.outputs[0].as<float>();
-      double* sum = sums.data();
+      double* sum = static_cast<double*>(scratch->data());
       parallel_for(batch * parts, 1, [=](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; i++) {
           const int64_t first = i % parts * grain;

@@ -1,6 +1,5 @@
 // global_norm: norm = sqrt(sum of g^2) of a whole f32 buffer, summed in f64 in parts of a fixed size.
 #include <cmath>
-#include <vector>
 
 #include "../elementwise.h"
 
@@ -22,15 +21,16 @@ std::unique_ptr<Kernel> make_global_norm(const KernelRequest& request) {
   expect_dtype(request, "norm", request.outputs[0], {DType::f32});
   expect_shape(request, "norm", request.outputs[0], {1}, "g", g);
 
-  const int64_t n = elements_of(g.shape);
-  return kernel_from([n, sums = std::vector<double>(pieces_of(n, kElementGrain))](const Operands& operands) mutable {
+  const int64_t n = elements_of(g.shape), parts = pieces_of(n, kElementGrain);
+  request.scratch.reserve(parts * sizeof(double));
+  return kernel_from([=, scratch = &request.scratch](const Operands& operands) {
     const float* g = operands.inputs[0].as<const float>();
-    double* sum = sums.data();
+    double* sum = static_cast<double*>(scratch->data());
     parallel_for(n, kElementGrain, [=](int64_t begin, int64_t end) {
       sum[begin / kElementGrain] = sum_part(g + begin, end - begin);
     });
     double total = 0;
-    for (const double part : sums) total += part;
+    for (int64_t part = 0; part < parts; part++) total += sum[part];
     *operands.outputs[0].as<float>() = static_cast<float>(std::sqrt(total));
   });
 }

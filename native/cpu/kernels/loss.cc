@@ -2,8 +2,6 @@
 // fixed size.
 #include "loss.h"
 
-#include <vector>
-
 namespace lorikeet::cpu {
 namespace {
 
@@ -27,17 +25,18 @@ std::unique_ptr<Kernel> make_loss(const KernelRequest& request) {
   expect_shape(request, "total", request.outputs[1], {1}, "pred", pred);
 
   const int64_t parts = pieces_of(columns, kElementGrain);
+  request.scratch.reserve(batch * parts * sizeof(double));
   return by_loss("loss", request.instruction.text("kind"), [&](auto function) {
     return by_dtype(pred.dtype, [&](auto zero) {
       using F = decltype(function);
       using T = decltype(zero);
-      return kernel_from([=, sums = std::vector<double>(batch * parts)](const Operands& operands) mutable {
+      return kernel_from([=, scratch = &request.scratch](const Operands& operands) {
         const T* pred = operands.inputs[0].as<const T>();
         const float* target = operands.inputs[1].as<const float>();
         const float* weight = operands.inputs[2].as<const float>();
         const float* huber_c = F::kHuber ? operands.inputs[3].as<const float>() : nullptr;
         float* per_sample = operands.outputs[0].as<float>();
-        double* sum = sums.data();
+        double* sum = static_cast<double*>(scratch->data());
         parallel_for(batch * parts, 1, [=](int64_t begin, int64_t end) {
           for (int64_t i = begin; i < end; i++) {
             const int64_t n = i / parts, first = i % parts * kElementGrain, at = n * columns + first;

@@ -1,7 +1,5 @@
 // sum_rows: the rows of x[.., C] in G equal consecutive groups, each summed: y[G, C], or [C] added to an f32 buffer (G = 1).
 // Rows are summed in f32 in parts of a fixed size, the parts in f64, so the result does not depend on the threads.
-#include <vector>
-
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
@@ -39,15 +37,15 @@ std::unique_ptr<Kernel> make_sum_rows(const KernelRequest& request) {
   }
 
   const int64_t rows = rows_of(x) / groups, parts = pieces_of(rows, kRowsPerPart);
-  std::vector<float> sums(groups * parts * columns);
+  request.scratch.reserve(groups * parts * columns * sizeof(float));
   return by_dtype(x.dtype, [&](auto x_zero) {
     return by_dtype(y.dtype, [&](auto y_zero) {
       using T = decltype(x_zero);
       using Y = decltype(y_zero);
-      return kernel_from([=, sums = std::move(sums)](const Operands& operands) mutable {
+      return kernel_from([=, scratch = &request.scratch](const Operands& operands) {
         const T* x = operands.inputs[0].as<const T>();
         Y* y = operands.outputs[0].as<Y>();
-        float* sum = sums.data();
+        float* sum = static_cast<float*>(scratch->data());
         parallel_for(groups * parts, 1, [=](int64_t begin, int64_t end) {
           for (int64_t i = begin; i < end; i++) {
             const int64_t first = i % parts * kRowsPerPart;
