@@ -1,0 +1,180 @@
+// attention_backward: the gradients of q, k and v. Probabilities are computed again from the scores and their log-sum-exp
+// (attention/backward.inc.h), a tile of keys at a time.
+//
+// A tile of keys yields its rows of dk and dv whole, and a share of every row of dq. The key tiles of a head are cut into
+// parts, whose number follows from the shapes alone; within a part the shares of dq are added up in order, and in the end
+// the parts are. So the result has the same bits for any number of threads.
+#include <omp.h>
+
+#include "../attention/problem.h"
+#include "../checks.h"
+#include "../elementwise.h"
+
+namespace lorikeet::cpu {
+namespace {
+
+using namespace attention;
+
+// With so many pieces of work in all, common numbers of threads have something to do.
+constexpr int64_t kPieces = 16;
+// More parts of dq than fit here cost more memory than they are worth (one head of 4096 x 512 makes 8 MB a part).
+constexpr int64_t kPartBytes = 32 << 20;
+
+class AttentionBackward final : public Kernel {
+ public:
+  AttentionBackward(const Problem& problem, bool wants_dq, Scratch& scratch)
+      : problem_(problem), ops_(tile_ops(problem.dtype)), scratch_(scratch), threads_(thread_count()) {
+    const Problem& p = problem_;
+    row_units_ = p.queries * ops_.units(p.head_size);
+    column_units_ = p.query_tiles() * ops_.column_block_units(p.head_size);
+    dq_floats_ = p.queries * ops_.padded(p.head_size);
+    parts_ = (kPieces + p.total_heads() - 1) / std::max<int64_t>(1, p.total_heads());
+    parts_ = std::min({parts_, kPartBytes / std::max<int64_t>(1, dq_floats_ * 4), p.key_tiles()});
+    parts_ = std::max<int64_t>(1, parts_);
+    if (!wants_dq) dq_floats_ = 0;
+    head_floats_ = (2 * row_units_ + 2 * column_units_ + p.queries + parts_ * dq_floats_ + 15) / 16 * 16;
+    tile_floats_ = (ops_.backward_scratch(p.head_size) + 15) / 16 * 16;
+    group_ = heads_at_once(p.total_heads(), head_floats_ * 4, threads_);
+    scratch.reserve((threads_ * tile_floats_ + group_ * head_floats_) * 4);
+  }
+
+  void run(const Operands& operands) override {
+    require(thread_count() <= threads_, "attention_backward: compiled for ", threads_, " threads, run with ", thread_count());
+    const Problem& p = problem_;
+    for (int64_t first = 0; first < p.total_heads(); first += group_) {
+      const int64_t heads = std::min(group_, p.total_heads() - first);
+      const int64_t tiles = p.query_tiles();
+      parallel_for(heads * tiles, 4, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++) pack(operands, first, i / tiles, i % tiles);
+      });
+      parallel_for(heads * parts_, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++) run_part(operands, first, i / parts_, i % parts_);
+      });
+      if (dq_floats_ == 0) continue;
+      parallel_for(heads * tiles, 8, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++) write_dq(operands, first, i / tiles, i % tiles * kTile);
+      });
+    }
+  }
+
+ private:
+  struct Packed {
+    Unit* q_rows;
+    Unit* do_rows;
+    Unit* q_columns;
+    Unit* do_columns;
+    float* delta;
+    float* dq;  // [parts][queries][padded(D)]
+  };
+
+  Packed packed(int64_t slot) const {
+    Packed at;
+    at.q_rows = static_cast<float*>(scratch_.data()) + threads_ * tile_floats_ + slot * head_floats_;
+    at.do_rows = at.q_rows + row_units_;
+    at.q_columns = at.do_rows + row_units_;
+    at.do_columns = at.q_columns + column_units_;
+    at.dq = at.do_columns + column_units_;
+    at.delta = at.dq + parts_ * dq_floats_;
+    return at;
+  }
+
+  const Tensor& input(const Operands& operands, size_t behind) const { return operands.inputs[problem_.sources + behind]; }
+
+  void pack(const Operands& operands, int64_t first, int64_t slot, int64_t tile) const {
+    const Problem& p = problem_;
+    const Packed at = packed(slot);
+    const int64_t row = tile * kTile, rows = std::min(kTile, p.queries - row), d = p.head_size;
+    const Source plain = {0, p.channels(), 0};
+    const Matrix q = p.head(operands.inputs[p.q.operand], p.q, p.queries, first + slot, row);
+    const Matrix o = p.head(input(operands, 0), plain, p.queries, first + slot, row);
+    const Matrix d_o = p.head(input(operands, 2), plain, p.queries, first + slot, row);
+    ops_.pack_rows(q, rows, d, at.q_rows + row * ops_.units(d));
+    ops_.pack_rows(d_o, rows, d, at.do_rows + row * ops_.units(d));
+    ops_.pack_columns(q, rows, d, at.q_columns + tile * ops_.column_block_units(d));
+    ops_.pack_columns(d_o, rows, d, at.do_columns + tile * ops_.column_block_units(d));
+    ops_.row_dots(o, d_o, rows, d, at.delta + row);
+  }
+
+  void run_part(const Operands& operands, int64_t first, int64_t slot, int64_t part) const {
+    const Problem& p = problem_;
+    const Packed at = packed(slot);
+    const int64_t head = first + slot;
+    BackwardTile tile;
+    tile.q_rows = at.q_rows;
+    tile.do_rows = at.do_rows;
+    tile.q_columns = at.q_columns;
+    tile.do_columns = at.do_columns;
+    tile.lse = input(operands, 1).as<const float>() + head * p.queries;
+    tile.delta = at.delta;
+    tile.queries = p.queries;
+    tile.head_size = p.head_size;
+    tile.causal = p.causal;
+    tile.scale = p.scale;
+    tile.dq = dq_floats_ > 0 ? at.dq + part * dq_floats_ : nullptr;
+    if (tile.dq) std::fill(tile.dq, tile.dq + dq_floats_, 0.0f);
+    float* scratch = static_cast<float*>(scratch_.data()) + omp_get_thread_num() * tile_floats_;
+    const int64_t tiles = p.key_tiles();
+    for (int64_t i = part * tiles / parts_; i < (part + 1) * tiles / parts_; i++) {
+      tile.first_key = i * kTile;
+      tile.keys = std::min(kTile, p.keys - tile.first_key);
+      tile.k = p.head(operands.inputs[p.k.operand], p.k, p.keys, head, tile.first_key);
+      tile.v = p.head(operands.inputs[p.v.operand], p.v, p.keys, head, tile.first_key);
+      tile.dk = gradient(operands, p.k, p.keys, head, tile.first_key);
+      tile.dv = gradient(operands, p.v, p.keys, head, tile.first_key);
+      ops_.backward(tile, scratch);
+    }
+  }
+
+  Matrix gradient(const Operands& operands, const Source& source, int64_t rows, int64_t head, int64_t row) const {
+    if (source.operand >= operands.outputs.size() || !operands.outputs[source.operand].data) return {};
+    return problem_.head(operands.outputs[source.operand], source, rows, head, row);
+  }
+
+  void write_dq(const Operands& operands, int64_t first, int64_t slot, int64_t row) const {
+    const Problem& p = problem_;
+    const float* dq = packed(slot).dq + row * ops_.padded(p.head_size);
+    ops_.sum_parts(dq, parts_, dq_floats_, std::min(kTile, p.queries - row), p.head_size, p.scale,
+                   gradient(operands, p.q, p.queries, first + slot, row));
+  }
+
+  Problem problem_;
+  const TileOps& ops_;
+  Scratch& scratch_;
+  int64_t threads_;
+  int64_t row_units_, column_units_;  // packed q and do, per head
+  int64_t dq_floats_;                 // per part; 0 when dq is not wanted
+  int64_t parts_;                     // per head
+  int64_t head_floats_;               // all of that
+  int64_t tile_floats_;               // scratch per thread
+  int64_t group_;                     // heads worked on at once
+};
+
+std::unique_ptr<Kernel> make_attention_backward(const KernelRequest& request) {
+  const int64_t sources = request.instruction.integer("sources");
+  if (sources == 1) {
+    expect_operands(request, {"qkv", "o", "lse", "do"}, {"dqkv"});
+  } else if (sources == 2) {
+    expect_operands(request, {"q", "kv", "o", "lse", "do"}, {"dq?", "dkv?"});
+  } else {
+    expect_operands(request, {"q", "k", "v", "o", "lse", "do"}, {"dq?", "dk?", "dv?"});
+  }
+  const Problem problem = read_problem(request, static_cast<size_t>(sources));
+  const auto behind = [&](size_t i) -> const TensorSpec& { return request.inputs[problem.sources + i]; };
+  expect_dtype(request, "o", behind(0), {problem.dtype});
+  expect_shape(request, "o", behind(0), problem.q_shape, "q", request.inputs[0]);
+  expect_dtype(request, "lse", behind(1), {DType::f32});
+  expect_shape(request, "lse", behind(1), problem.lse_shape, "q", request.inputs[0]);
+  expect_dtype(request, "do", behind(2), {problem.dtype});
+  expect_shape(request, "do", behind(2), problem.q_shape, "q", request.inputs[0]);
+  for (size_t i = 0; i < request.outputs.size(); i++) {
+    if (!request.has_output(i)) continue;
+    expect_dtype(request, "a gradient", request.outputs[i], {problem.dtype});
+    expect_shape(request, "a gradient", request.outputs[i], request.inputs[i].shape, "its input", request.inputs[i]);
+  }
+  return std::make_unique<AttentionBackward>(problem, request.has_output(0), request.scratch);
+}
+
+LORIKEET_REGISTER_CPU_KERNEL("attention_backward", make_attention_backward);
+
+}  // namespace
+}  // namespace lorikeet::cpu
