@@ -44,7 +44,7 @@ for (const [name, [samplerName, options]] of Object.entries(cases)) {
     const outputs = floats(tensors, `${name}.pred`)
     const latents = floats(tensors, `${name}.x`)
     const noises = floats(tensors, 'noises')
-    let x = floats(tensors, 'x_init').map((value) => value * run.initNoiseSigma)
+    let x: Float32Array = floats(tensors, 'x_init').map((value) => value * run.initNoiseSigma)
     const size = x.length
     const at = (values: Float32Array, i: number) => values.subarray(i * size, (i + 1) * size)
     for (let i = 0; i < params.steps; i++) {
@@ -92,7 +92,7 @@ function sampleToy(name: string, steps: number, prediction: Prediction, z: Float
   // Euler's latents are x0 + sigma noise, those of the others have unit variance.
   const scale = (i: number) => (name.startsWith('euler') ? 1 / levels[i]!.signal : 1)
   const end = all || run.sigmas[steps]! > 0 ? steps : steps - 1
-  let x = exactAt(0).map((value) => value * scale(0))
+  let x: Float32Array = exactAt(0).map((value) => value * scale(0))
   for (let i = 0; i < end; i++) {
     const noise = philoxNormal({ seed: 5, stream: 1, step: i }, new Float32Array(z.length))
     x = run.step(x, exactOutput(prediction, run.scaleInput(x, i), run.sigmas[i]!), i, noise)
@@ -154,7 +154,7 @@ test('samplers stay finite on a schedule with zero terminal SNR', (t) => {
   const zero: NoiseSchedule = sdSchedule({ zeroTerminalSnr: true })
   for (const sampler of samplers) {
     const run = sampler.begin(zero, 10, { prediction: 'v_prediction', spacing: 'trailing' })
-    let x = z.slice(0, 64).map((value) => value * run.initNoiseSigma)
+    let x: Float32Array = z.slice(0, 64).map((value) => value * run.initNoiseSigma)
     for (let i = 0; i < 10; i++) {
       x = run.step(x, exactOutput('v_prediction', run.scaleInput(x, i), run.sigmas[i]!), i, z.slice(64, 128))
     }
