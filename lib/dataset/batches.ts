@@ -50,7 +50,8 @@ export interface BatchOptions {
   accumulation?: number
 }
 
-type Slot = { image: number; repeat: number }
+/** One showing of an image: `number` counts all showings of an epoch, in the order of images and repeats. */
+type Slot = { image: number; number: number }
 type PlannedBatch = { bucket: number; slots: Slot[] }
 
 /** Plans the batches of a dataset; `batch_size` is the dataset's. */
@@ -91,28 +92,30 @@ function batchSizes(count: number, batchSize: number): number[] {
 }
 
 function epochOrder(dataset: Dataset, seed: number, epoch: number, batchSize: number): PlannedBatch[] {
-  const batches = dataset.buckets.flatMap((bucket, b) => {
-    const slots = bucket.images.flatMap((image) =>
-      Array.from({ length: dataset.folders[dataset.images[image].folder].repeats }, (_, repeat) => ({ image, repeat })),
-    )
-    shuffle(slots, randomStream(seed, 'images', epoch, b))
+  const bucketSlots: Slot[][] = dataset.buckets.map(() => [])
+  let number = 0
+  for (const [image, { folder, bucket }] of dataset.images.entries()) {
+    for (let i = 0; i < dataset.folders[folder].repeats; i++) bucketSlots[bucket].push({ image, number: number++ })
+  }
+  const batches = bucketSlots.flatMap((slots, b) => {
+    shuffle(slots, randomStream({ seed, purpose: 'image order', epoch, item: b }))
     return Array.from({ length: Math.ceil(slots.length / batchSize) }, (_, i) => ({
       bucket: b,
       slots: slots.slice(i * batchSize, (i + 1) * batchSize),
     }))
   })
-  shuffle(batches, randomStream(seed, 'batches', epoch))
+  shuffle(batches, randomStream({ seed, purpose: 'batch order', epoch, item: 0 }))
   return batches
 }
 
 function fillBatch(dataset: Dataset, seed: number, epoch: number, { bucket, slots }: PlannedBatch): Batch {
-  const items = slots.map(({ image, repeat }) => {
+  const items = slots.map(({ image, number: item }) => {
     const { caption } = dataset.images[image]
     const settings = settingsOf(dataset, dataset.images[image])
     return {
       image,
-      flip: settings.flip_aug && randomStream(seed, 'flip', epoch, image, repeat)() < 0.5,
-      caption: processCaption(caption.text, settings, randomStream(seed, 'caption', epoch, image, repeat), epoch),
+      flip: settings.flip_aug && randomStream({ seed, purpose: 'flip', epoch, item })() < 0.5,
+      caption: processCaption(caption.text, settings, randomStream({ seed, purpose: 'caption', epoch, item }), epoch),
     }
   })
   return { epoch, bucket, size: dataset.buckets[bucket].size, items }

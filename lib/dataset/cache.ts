@@ -100,7 +100,7 @@ export function decodeEntry(bytes: Buffer): CacheEntry | undefined {
   let offset = headerEnd
   for (const { name, shape } of header.tensors) {
     const end = offset + sizeOf(shape) * 4
-    entry[name] = { data: new Float32Array(Uint8Array.from(bytes.subarray(offset, end)).buffer), shape }
+    entry[name] = { data: new Float32Array(new Uint8Array(bytes.subarray(offset, end)).buffer), shape }
     offset = end
   }
   return entry

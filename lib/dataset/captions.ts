@@ -117,7 +117,8 @@ export function changesTags(options: CaptionOptions): boolean {
 /** Every text that `processCaption` can give, or undefined when tags vary. */
 export function captionVariants(text: string, options: CaptionOptions): string[] | undefined {
   if (changesTags(options)) return undefined
-  const always = processCaption(text, { ...options, caption_dropout_rate: 0, caption_dropout_every_n_epochs: 0 }, () => 0)
+  const kept = { ...options, caption_dropout_rate: 0, caption_dropout_every_n_epochs: 0 }
+  const always = processCaption(text, kept, () => 0)
   const drops = options.caption_dropout_rate > 0 || options.caption_dropout_every_n_epochs > 0
   return drops ? [always, ''] : [always]
 }
@@ -156,9 +157,10 @@ function withoutMarks(caption: string, options: CaptionOptions): string {
   return [...head, ...middle, ...tail].join(`${options.caption_separator.trimEnd()} `)
 }
 
-function addTriggerWord(caption: string, { trigger_word: trigger, caption_separator: separator }: CaptionOptions): string {
+function addTriggerWord(caption: string, options: CaptionOptions): string {
+  const trigger = options.trigger_word
   if (trigger === undefined || containsPhrase(caption, trigger)) return caption
-  return caption === '' ? trigger : `${trigger}${separator.trimEnd()} ${caption}`
+  return caption === '' ? trigger : `${trigger}${options.caption_separator.trimEnd()} ${caption}`
 }
 
 /** Whether the words of `phrase` stand in `text` as whole words; case does not count, as in CLIP's tokenizer. */

@@ -178,7 +178,8 @@ function fingerprint({ options, images, folders }: Omit<Dataset, 'fingerprint'>)
   const parts = images.map((image) => {
     const { repeats, options: own } = folders[image.folder]
     const settings = { ...own, image_dir: undefined, num_repeats: repeats }
-    return [image.name, image.contentHash, image.placement.bucket, image.placement.resized, image.caption.text, settings]
+    const { name, contentHash, placement, caption } = image
+    return [name, contentHash, placement.bucket, placement.resized, caption.text, settings]
   })
   const text = JSON.stringify([options.batch_size, options.alpha_background, parts])
   return createHash('sha256').update(text).digest('hex')

@@ -13,7 +13,7 @@ import sharp from 'sharp'
 import { LorikeetError } from '../base/errors'
 import { Placement } from './buckets'
 import { Size } from './options'
-import { Skipped } from './scan'
+import { Skipped, SkipReason } from './scan'
 
 /** Something about a file that was converted on the way in. */
 export type ImageTrait =
@@ -46,7 +46,7 @@ const formats = ['png', 'jpeg', 'webp', 'heif', 'tiff', 'gif'] // AVIF reads as 
  * @returns the facts, or why the file cannot be used
  */
 export async function inspectImage(file: string): Promise<ImageInfo | Skipped> {
-  const skip = (reason: Skipped['reason'], detail?: string, fix?: string): Skipped => ({ path: file, reason, detail, fix })
+  const skip = (reason: SkipReason, detail?: string, fix?: string): Skipped => ({ path: file, reason, detail, fix })
   const bytes = await readFile(file).catch(() => undefined)
   if (!bytes) return skip('unreadable', undefined, 'check its permissions')
   if (bytes.length === 0) return skip('empty file', '0 bytes', 'copy it again from the source')
@@ -113,13 +113,15 @@ export async function decodeForBucket(request: DecodeRequest): Promise<Float32Ar
 }
 
 /** 8-bit RGB, [H, W, 3], of the bucket's size. */
-async function cropToBucket({ path: file, placement, background = '#ffffff', contentHash }: DecodeRequest): Promise<Buffer> {
-  const { bucket, resized } = placement
+async function cropToBucket(request: DecodeRequest): Promise<Buffer> {
+  const { path: file, background = '#ffffff', contentHash } = request
+  const { bucket, resized } = request.placement
   const bytes = await readFile(file).catch((cause: unknown) => {
     throw new LorikeetError('input', 'the image is gone', { where: file, fix: 'Start again', cause })
   })
   if (contentHash !== undefined && sha256(bytes) !== contentHash) {
-    throw new LorikeetError('input', 'the image changed while the dataset was prepared', { where: file, fix: 'Start again' })
+    const problem = 'the image changed while the dataset was prepared'
+    throw new LorikeetError('input', problem, { where: file, fix: 'Start again' })
   }
   try {
     const { data, info } = await open(bytes)

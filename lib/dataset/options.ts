@@ -16,19 +16,19 @@ export interface Size {
 
 /** What each folder may set for itself; set beside `resolution`, it holds for all folders that do not. */
 const subsetFields = {
-  num_repeats: z.int().min(1).describe('how often each image is seen in an epoch; wins over the number in a folder name'),
+  num_repeats: z.int().min(1).describe('how often an epoch shows each image; wins over the number in a folder name'),
   class_tokens: z.string().describe('caption of images without a caption file; wins over the words in a folder name'),
   trigger_word: z.string().trim().min(1).describe('put before every caption that does not contain it already'),
   caption_extension: z.string().min(1).describe('caption files to read; without it .txt, then .caption'),
   caption_separator: z.string().min(1).describe('what separates the tags of a caption'),
   caption_prefix: z.string().describe('text put before every caption'),
   caption_suffix: z.string().describe('text put behind every caption'),
-  secondary_separator: z.string().min(1).describe('joins tags that stay together; becomes caption_separator at the end'),
+  secondary_separator: z.string().min(1).describe('joins tags that stay together; turned into caption_separator last'),
   shuffle_caption: z.boolean().describe('new order of the tags each time an image is seen'),
   keep_tokens: z.int().min(0).describe('how many leading tags stay in place and are never dropped'),
   keep_tokens_separator: z.string().min(1).describe('tags before it stay in place; tags behind a second one too'),
   caption_dropout_rate: rate.describe('how often an image is trained with an empty caption'),
-  caption_dropout_every_n_epochs: z.int().min(0).describe('every n-th epoch is trained with empty captions; 0 is never'),
+  caption_dropout_every_n_epochs: z.int().min(0).describe('every n-th epoch has empty captions; 0 is never'),
   caption_tag_dropout_rate: rate.describe('how often a tag is left out'),
   flip_aug: z.boolean().describe('mirror the image half of the time'),
 }

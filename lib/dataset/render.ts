@@ -1,11 +1,22 @@
 /** The dataset report as text: a few lines when all is well, a line for each kind of surprise otherwise. */
 
 import path from 'node:path'
+import { ImageTrait } from './images'
 import { DatasetReport } from './report'
 import { Skipped } from './scan'
 
 /** How many names a line shows before "and 12 more"; the record has all. */
 const shownNames = 8
+
+const conversions: Record<ImageTrait, string> = {
+  'rotated by EXIF': 'turned upright (EXIF)',
+  transparent: 'put on alpha_background (transparent)',
+  greyscale: 'from greyscale',
+  CMYK: 'from CMYK',
+  '16 bits a channel': 'from 16 bits a channel',
+  'colour profile': 'from another colour space',
+  'several frames': 'reduced to the first frame',
+}
 
 export function renderReport(report: DatasetReport): string {
   return [
@@ -20,7 +31,7 @@ export function renderReport(report: DatasetReport): string {
   ].join('\n')
 }
 
-/** "40 images x 10 repeats / batch 2 x 8 epochs = 1,600 steps", with what makes the sum differ, where it does. */
+/** "40 images x 10 repeats / batch 2 x 8 epochs = 1,600 steps", and why the sum is another one where it is. */
 export function renderLength({ images, imagesPerEpoch, batchSize, folders, length }: DatasetReport): string {
   const repeats = new Set(folders.map((folder) => folder.repeats))
   const seen =
@@ -29,9 +40,11 @@ export function renderLength({ images, imagesPerEpoch, batchSize, folders, lengt
       : `${plural(imagesPerEpoch, 'image')} an epoch (${plural(images, 'file')} with their repeats)`
   const accumulation = length.accumulation > 1 ? ` / accumulation ${length.accumulation}` : ''
   const epochs = Number.isInteger(length.epochs) ? format(length.epochs) : length.epochs.toFixed(2)
-  const line = `Length: ${seen} / batch ${batchSize}${accumulation} x ${epochs} epochs = ${plural(length.steps, 'step')}`
+  const times = `x ${epochs} ${length.epochs === 1 ? 'epoch' : 'epochs'}`
+  const line = `Length: ${seen} / batch ${batchSize}${accumulation} ${times} = ${plural(length.steps, 'step')}`
   const exact = (imagesPerEpoch / batchSize / length.accumulation) * length.epochs
-  const partial = length.steps - exact > 0.5 ? '; more than the division gives, as buckets end in partial batches' : ''
+  const partial =
+    length.steps - exact > 1e-6 ? '; more steps than the division gives, as buckets end in partial batches' : ''
   return `${line} (${plural(length.imagesSeen, 'image')} seen${partial})`
 }
 
@@ -61,7 +74,7 @@ function renderCaptions({ captions, images }: DatasetReport): string[] {
   ].filter(Boolean)
   return [
     missing === 0
-      ? `Captions: all ${plural(images, 'image')} have a caption file`
+      ? `Captions: a file for ${images === 1 ? 'the image' : `each of ${plural(images, 'image')}`}`
       : `Captions: ${format(missing)} of ${plural(images, 'image')} have no caption file: ${instead.join(', ')}`,
     ...(captions.emptyFiles > 0 ? [`  ${plural(captions.emptyFiles, 'caption file is', 'caption files are')} empty`] : []),
     ...named('only the first line is used', captions.ignoredLines),
@@ -73,8 +86,11 @@ function renderCaptions({ captions, images }: DatasetReport): string[] {
 function renderChanges({ converted, enlarged, cropped, duplicates }: DatasetReport): string[] {
   const line = (label: string, items: string[]) => (items.length > 0 ? [`${label}: ${shorten(items)}`] : [])
   return [
-    ...line('Converted', converted.map(({ trait, images }) => `${plural(images, 'image')} ${trait}`)),
-    ...line(`Enlarged (${format(enlarged.length)})`, enlarged.map(({ name, scale }) => `${name} ${scale.toFixed(2)}x`)),
+    ...line('Converted', converted.map(({ trait, images }) => `${plural(images, 'image')} ${conversions[trait]}`)),
+    ...line(
+      `Enlarged (${format(enlarged.length)})`,
+      enlarged.map(({ name, scale }) => `${name} ${scale.toFixed(2)}x`),
+    ),
     ...line(
       `Cropped by more than a quarter (${format(cropped.length)})`,
       cropped.map(({ name, part }) => `${name} ${Math.round(part * 100)} %`),

@@ -94,7 +94,9 @@ export function reportDataset(dataset: Dataset, plan: BatchPlan, options: Report
       none: from('none'),
       emptyFiles: captions.filter((caption) => caption.source === 'file' && caption.text === '').length,
       ignoredLines: names((image) => image.caption.ignoredLines > 0),
-      ignoredFiles: images.flatMap(({ caption, name }) => caption.ignoredFiles.map((f) => `${path.dirname(name)}/${f}`)),
+      ignoredFiles: images.flatMap(({ caption, name }) =>
+        caption.ignoredFiles.map((file) => `${path.dirname(name)}/${file}`),
+      ),
       tooLong: names((image) => isTooLong(image.caption.text, options)),
     },
     converted: countTraits(images),

@@ -22,7 +22,8 @@ export const imageExtensions = ['.png', '.jpg', '.jpeg', '.webp', '.avif', '.tif
 export const cacheFolderName = '.lorikeet-cache'
 
 /** Image formats that people have and that are not decoded; reported with the way out. */
-const foreignExtensions = ['.bmp', '.jxl', '.heic', '.heif', '.psd', '.jp2', '.tga', '.dds', '.svg', '.cr2', '.nef', '.dng']
+const foreignExtensions =
+  ['.bmp', '.jxl', '.heic', '.heif', '.psd', '.jp2', '.tga', '.dds', '.svg', '.cr2', '.nef', '.dng']
 
 export type SkipReason =
   | 'hidden'

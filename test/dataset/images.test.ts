@@ -32,7 +32,8 @@ async function reasonFor(file: string): Promise<string> {
 }
 
 test('black is -1, white is 1, and channels come as planes', async (t) => {
-  const file = await saved(t, drawn(16, 16, (x, y) => (y === 0 ? [255, 0, 0] : x === 15 ? [0, 255, 0] : [0, 0, 0])).png())
+  const corner = drawn(16, 16, (x, y) => (y === 0 ? [255, 0, 0] : x === 15 ? [0, 255, 0] : [0, 0, 0]))
+  const file = await saved(t, corner.png())
   const planes = await decodeForBucket({ path: file, placement, flip: false })
   t.is(planes.length, 3 * 16 * 16)
   t.is(planes[0], 1)
@@ -57,7 +58,8 @@ test('EXIF rotation is applied, to the size and to the pixels', async (t) => {
   t.deepEqual(facts.size, { width: 16, height: 24 })
   t.deepEqual(facts.traits, ['rotated by EXIF'])
   const tall = { width: 16, height: 24 }
-  const planes = await decodeForBucket({ path: file, placement: { ...placement, bucket: tall, resized: tall }, flip: false })
+  const upright = { ...placement, bucket: tall, resized: tall }
+  const planes = await decodeForBucket({ path: file, placement: upright, flip: false })
   t.deepEqual(at(planes, 8, 2, tall), [255, 0, 0], 'orientation 6 turns the left side to the top')
   t.deepEqual(at(planes, 8, 21, tall), [0, 0, 255])
 })
