@@ -66,6 +66,7 @@ function renderImages(report: DatasetReport): string[] {
 }
 
 function renderCaptions({ captions, images }: DatasetReport): string[] {
+  const { emptyFiles } = captions
   const missing = images - captions.fromFile
   const instead = [
     captions.fromClassTokens > 0 ? `${format(captions.fromClassTokens)} use the class tokens` : '',
@@ -76,7 +77,7 @@ function renderCaptions({ captions, images }: DatasetReport): string[] {
     missing === 0
       ? `Captions: a file for ${images === 1 ? 'the image' : `each of ${plural(images, 'image')}`}`
       : `Captions: ${format(missing)} of ${plural(images, 'image')} have no caption file: ${instead.join(', ')}`,
-    ...(captions.emptyFiles > 0 ? [`  ${plural(captions.emptyFiles, 'caption file is', 'caption files are')} empty`] : []),
+    ...(emptyFiles > 0 ? [`  ${plural(emptyFiles, 'caption file is', 'caption files are')} empty`] : []),
     ...named('only the first line is used', captions.ignoredLines),
     ...named('not read, as another caption file goes before', captions.ignoredFiles),
     ...named('longer than the text encoder reads, the end is cut', captions.tooLong),
