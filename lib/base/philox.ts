@@ -1,7 +1,7 @@
 /**
- * Counter-based random numbers: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2, 3",
- * SC 2011). There is no state to save: the n-th number of (seed, stream, step) is a pure function of these four, so a
- * resumed run continues with the same numbers and every device can compute any part of them.
+ * Counter-based random numbers: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel Random Numbers: As Easy as 1, 2,
+ * 3", SC 2011). There is no state to save: the n-th number of (seed, stream, step) is a pure function of these four, so
+ * a resumed run continues with the same numbers and every device can compute any part of them.
  *
  * Layout, the same for every implementation in this project:
  *   key     = [seed mod 2^32, seed div 2^32]                 seed: 0 .. 2^53-1
@@ -96,8 +96,8 @@ export function philoxNormal(key: PhiloxKey, out: Float32Array): Float32Array {
 }
 
 /**
- * Whole numbers in [min, max), `count` of them, each equally likely to within 2^-53 (two words make one 53-bit fraction,
- * so number i takes the words 2i and 2i+1).
+ * Whole numbers in [min, max), `count` of them, each equally likely to within 2^-53 (two words make one 53-bit
+ * fraction, so number i takes the words 2i and 2i+1).
  */
 export function philoxInts(key: PhiloxKey, min: number, max: number, count: number): number[] {
   if (!Number.isSafeInteger(min) || !Number.isSafeInteger(max) || max <= min) {

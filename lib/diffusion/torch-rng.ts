@@ -1,7 +1,8 @@
 /**
- * The random numbers of PyTorch's CPU generator, so that a seed gives the initial noise that diffusers, ComfyUI and other
- * tools start from. Algorithms: MT19937 (Matsumoto and Nishimura 1998) and, as in ATen/native/cpu/DistributionTemplates.h
- * and ATen/core/DistributionsHelper.h, two forms of the Box-Muller transform: one for fewer than 16 values, one for more.
+ * The random numbers of PyTorch's CPU generator, so that a seed gives the initial noise that diffusers, ComfyUI and
+ * other tools start from. Algorithms: MT19937 (Matsumoto and Nishimura 1998) and, as in
+ * ATen/native/cpu/DistributionTemplates.h and ATen/core/DistributionsHelper.h, two forms of the Box-Muller transform:
+ * one for fewer than 16 values, one for more.
  *
  * PyTorch computes log, sin and cos of the second form in f32 with its own approximations, so values agree to about
  * 1e-7, not to the last bit. Whole numbers and uniform numbers agree exactly.
@@ -53,8 +54,8 @@ export function torchGenerator(seed: number): TorchGenerator {
   }
 
   /**
-   * From 16 values on, uniform numbers are drawn first, `drawn` at a time, and transformed in blocks of 16. Where 16 does
-   * not divide the count, the last 16 values, which overlap the block before them, are drawn once more.
+   * From 16 values on, uniform numbers are drawn first, `drawn` at a time, and transformed in blocks of 16. Where 16
+   * does not divide the count, the last 16 values, which overlap the block before them, are drawn once more.
    */
   const normal = <A extends Float32Array | Float64Array>(out: A, uniform: () => number, drawn = out.length): A => {
     if (out.length < 16) {

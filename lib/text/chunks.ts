@@ -1,11 +1,12 @@
 /**
- * Rows of 77 token ids, the length that CLIP's text encoders take: start, up to 75 ids, end, padding. Longer texts become
- * several rows, which are encoded one by one and joined again. Training and generation tools do that differently:
+ * Rows of 77 token ids, the length that CLIP's text encoders take: start, up to 75 ids, end, padding. Longer texts
+ * become several rows, which are encoded one by one and joined again. Training and generation tools do that
+ * differently:
  *
  *  - `trainingRows`, as sd-scripts (library/strategy_base.py): the text is cut at 75, 150 or 225 ids; the rows keep the
  *    padding of the whole, and the states are joined as one long sentence with one start and one end (`trainingJoin`).
- *  - `generationRows`, as AUTOMATIC1111 and ComfyUI: as many complete rows as the text needs, each with its own start and
- *    end; all 77 states of each are used, one row after another.
+ *  - `generationRows`, as AUTOMATIC1111 and ComfyUI: as many complete rows as the text needs, each with its own start
+ *    and end; all 77 states of each are used, one row after another.
  */
 import type { ClipTokenizer } from './clip-tokenizer'
 
@@ -27,7 +28,7 @@ export interface TokenRows {
   dropped: number
 }
 
-/** `ids`: of the text alone, of any length. Always maxTokenLength / 75 rows, so that captions of a batch fit together. */
+/** `ids`: of the text alone, of any length. Always maxTokenLength / 75 rows, so captions of a batch fit together. */
 export function trainingRows(ids: readonly number[], special: SpecialIds, maxTokenLength: MaxTokenLength): TokenRows {
   const { startId, endId, padId } = special
   const kept = ids.slice(0, maxTokenLength)

@@ -1,6 +1,6 @@
 /**
- * The byte-pair merges of the CLIP text encoders and the vocabulary that follows from them. Used where a model brings no
- * tokenizer files, as single-file checkpoints do. Origin and licence of the data: data/README.md.
+ * The byte-pair merges of the CLIP text encoders and the vocabulary that follows from them. Used where a model brings
+ * no tokenizer files, as single-file checkpoints do. Origin and licence of the data: data/README.md.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -61,7 +61,9 @@ export function vocabularyOf(merges: readonly string[]): Map<string, number> {
 /** Data files stay in lib/text/data of the package; the compiled code lies two folders further away from them. */
 function dataFile(name: string): string {
   let folder = __dirname
-  while (!existsSync(path.join(folder, 'package.json')) && folder !== path.dirname(folder)) folder = path.dirname(folder)
+  while (!existsSync(path.join(folder, 'package.json')) && folder !== path.dirname(folder)) {
+    folder = path.dirname(folder)
+  }
   const file = path.join(folder, 'lib', 'text', 'data', name)
   if (!existsSync(file)) {
     throw new LorikeetError('failed', 'the CLIP vocabulary is missing from this installation', {

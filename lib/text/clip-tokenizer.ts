@@ -1,7 +1,7 @@
 /**
- * Text to token ids as CLIP's text encoders expect them: clean-up, lower case, splitting into words, byte-pair encoding.
- * The ids are those of transformers' `CLIPTokenizer` with ftfy installed, which is what diffusers pipelines and
- * sd-scripts use. Algorithm: Sennrich, Haddow, Birch, "Neural Machine Translation of Rare Words with Subword Units"
+ * Text to token ids as CLIP's text encoders expect them: clean-up, lower case, splitting into words, byte-pair
+ * encoding. The ids are those of transformers' `CLIPTokenizer` with ftfy installed, which is what diffusers pipelines
+ * and sd-scripts use. Algorithm: Sennrich, Haddow, Birch, "Neural Machine Translation of Rare Words with Subword Units"
  * (2016), on UTF-8 bytes as in GPT-2.
  */
 import { existsSync, readFileSync } from 'node:fs'
@@ -68,7 +68,8 @@ export function createClipTokenizer({ vocabulary, merges, padToken = endOfText }
 
   const encode = (text: string): number[] => {
     const ids: number[] = []
-    // Special tokens in the text are taken as such (exact case), and what lies between them is cleaned up piece by piece.
+    // Special tokens in the text are taken as such (exact case), and what lies between them is cleaned up piece by
+    // piece.
     for (const piece of text.split(/(<\|startoftext\|>|<\|endoftext\|>)/)) {
       if (piece === startOfText || piece === endOfText) {
         ids.push(...encodeWord(piece))
@@ -138,7 +139,10 @@ export function readClipTokenizer(folder: string): ClipTokenizer {
   for (const [token, id] of Object.entries(entries)) {
     if (!Number.isInteger(id) || (id as number) < 0) {
       throw new LorikeetError('input', 'a vocabulary entry is not a token id', {
-        where: vocabularyFile, expected: 'a whole number', received: `${JSON.stringify(token)}: ${JSON.stringify(id)}` })
+        where: vocabularyFile,
+        expected: 'a whole number',
+        received: `${JSON.stringify(token)}: ${JSON.stringify(id)}`,
+      })
     }
   }
   return createClipTokenizer({

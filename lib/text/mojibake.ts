@@ -1,5 +1,6 @@
 /**
- * Undoes the usual accident: UTF-8 bytes that some program read as Windows-1252 or Latin-1 ("schÃ¶n", "itâ€™s", "ðŸ˜€").
+ * Undoes the usual accident: UTF-8 bytes that some program read as Windows-1252 or Latin-1 ("schÃ¶n", "itâ€™s",
+ * "ðŸ˜€").
  *
  * Such text gives itself away, because the characters that stand for the bytes of one UTF-8 sequence follow each other
  * in ways that people do not write. A line is touched when it has one of these:

@@ -32,7 +32,9 @@ export function parsePrompt(prompt: string): Prompt {
   for (const match of prompt.matchAll(/<(?:lora|lyco):/gi)) {
     const begin = match.index
     const end = prompt.indexOf('>', begin)
-    if (end < 0 || prompt.slice(begin + 1, end).includes('<')) throw malformed(prompt, begin, 'a LoRA tag is not closed')
+    if (end < 0 || prompt.slice(begin + 1, end).includes('<')) {
+      throw malformed(prompt, begin, 'a LoRA tag is not closed')
+    }
     text += prompt.slice(position, begin)
     loras.push(parseTag(prompt, begin, begin + match[0].length, end))
     position = end + 1

@@ -1,5 +1,7 @@
 import test from 'ava'
-import { chunkLength, generationRows, generationWeights, rowLength, trainingJoin, trainingRows } from '../../lib/text/chunks'
+import {
+  chunkLength, generationRows, generationWeights, rowLength, trainingJoin, trainingRows,
+} from '../../lib/text/chunks'
 import { builtInClipTokenizer } from '../../lib/text/clip-tokenizer'
 import { numbers, readFixtureJson, readFixtureTensors } from '../helpers/fixture-tensors'
 

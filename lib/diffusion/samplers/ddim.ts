@@ -1,8 +1,10 @@
 /**
- * Song, Meng, Ermon, "Denoising Diffusion Implicit Models" (2021), equation 12 with eta = 0 (diffusers' DDIMScheduler with
- * set_alpha_to_one false: the last step goes to the first training timestep, not to 0).
+ * Song, Meng, Ermon, "Denoising Diffusion Implicit Models" (2021), equation 12 with eta = 0 (diffusers' DDIMScheduler
+ * with set_alpha_to_one false: the last step goes to the first training timestep, not to 0).
  */
-import { checkSteps, linear, predictedClean, roundHalfEven, type Sampler, sigmasAt, sigmaTable, spacedTimesteps } from './sampler'
+import {
+  checkSteps, linear, predictedClean, roundHalfEven, type Sampler, sigmasAt, sigmaTable, spacedTimesteps,
+} from './sampler'
 
 export const ddim: Sampler = {
   name: 'ddim',

@@ -1,7 +1,7 @@
 /**
- * DPM-Solver++(2M): Lu, Zhou, Bao, Chen, Li, Zhu, "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic
- * Models" (2022), algorithm 2 (diffusers' DPMSolverMultistepScheduler, order 2, final sigma 0). Latents keep unit variance:
- * x = A x0 + S noise with A = 1 / sqrt(1 + sigma^2), S = sigma A; lambda = -ln sigma.
+ * DPM-Solver++(2M): Lu, Zhou, Bao, Chen, Li, Zhu, "DPM-Solver++: Fast Solver for Guided Sampling of Diffusion
+ * Probabilistic Models" (2022), algorithm 2 (diffusers' DPMSolverMultistepScheduler, order 2, final sigma 0). Latents
+ * keep unit variance: x = A x0 + S noise with A = 1 / sqrt(1 + sigma^2), S = sigma A; lambda = -ln sigma.
  */
 import type { NoiseSchedule } from '../schedules'
 import {
@@ -64,7 +64,9 @@ export function dpmppRun(
 }
 
 /** DPM-Solver divides the schedule into steps + 1 points, of which the last is the clean end. */
-function dpmppTimesteps(total: number, steps: number, { spacing = 'leading', stepsOffset = 1 }: SamplerOptions): Float64Array {
+function dpmppTimesteps(
+  total: number, steps: number, { spacing = 'leading', stepsOffset = 1 }: SamplerOptions,
+): Float64Array {
   switch (spacing) {
     case 'leading': return leading(total, steps + 1, steps, stepsOffset)
     case 'trailing': return spacedTimesteps(total, steps, spacing, stepsOffset)

@@ -3,7 +3,7 @@
  *
  *     const run = sampler.begin(schedule, 20, { prediction: 'epsilon' })
  *     let x = noise times run.initNoiseSigma
- *     for each i: x = run.step(x, network(run.scaleInput(x, i), run.timesteps[i]), i, sampler.usesNoise ? noise : undefined)
+ *     for each i: x = run.step(x, network(run.scaleInput(x, i), run.timesteps[i]), i, fresh noise if usesNoise)
  *
  * Timesteps, noise levels and formulas are those of diffusers' schedulers of the same name with the configuration of
  * Stable Diffusion 1.5. Noise levels are written as sigma = sqrt((1 - a) / a).
@@ -63,7 +63,8 @@ export function spacedTimesteps(total: number, steps: number, spacing: Spacing, 
   switch (spacing) {
     case 'leading': return leading(total, steps, steps, stepsOffset)
     case 'trailing': return Float64Array.from({ length: steps }, (_, i) => roundHalfEven(total - i * total / steps) - 1)
-    case 'linspace': return Float64Array.from({ length: steps }, (_, i) => (total - 1) * (1 - i / Math.max(steps - 1, 1)))
+    case 'linspace':
+      return Float64Array.from({ length: steps }, (_, i) => (total - 1) * (1 - i / Math.max(steps - 1, 1)))
   }
 }
 
@@ -91,8 +92,8 @@ export function sigmasAt(table: Float64Array, timesteps: Float64Array): Float64A
 }
 
 /**
- * Noise levels of Karras, Aittala, Aila, Laine, "Elucidating the Design Space of Diffusion-Based Generative Models" (2022),
- * equation 5 with rho = 7, then 0.
+ * Noise levels of Karras, Aittala, Aila, Laine, "Elucidating the Design Space of Diffusion-Based Generative Models"
+ * (2022), equation 5 with rho = 7, then 0.
  */
 export function karrasSigmas(table: Float64Array, steps: number): Float64Array {
   const rho = 7

@@ -18,8 +18,8 @@ export interface NoiseSchedule {
   /** a_t */
   alphasCumprod: Float64Array
   /**
-   * Signal-to-noise ratio a / (1 - a) for loss weights. As in sd-scripts it belongs to the schedule before it is rescaled
-   * to zero terminal SNR; weights would be 0 or infinite at the last timestep otherwise.
+   * Signal-to-noise ratio a / (1 - a) for loss weights. As in sd-scripts it belongs to the schedule before it is
+   * rescaled to zero terminal SNR; weights would be 0 or infinite at the last timestep otherwise.
    */
   snr: Float64Array
 }
@@ -96,7 +96,8 @@ function combine(
 ): Float32Array {
   const size = latents.length / factors.length
   if (latents.length !== noise.length || !Number.isInteger(size)) {
-    throw new RangeError(`${latents.length} latents, ${noise.length} noise values and ${factors.length} timesteps do not match`)
+    throw new RangeError(
+      `${latents.length} latents, ${noise.length} noise values and ${factors.length} timesteps do not match`)
   }
   const out = new Float32Array(latents.length)
   factors.forEach((factor, n) => {

@@ -1,6 +1,8 @@
 import test from 'ava'
 import { LorikeetError } from '../../../lib/base/errors'
-import { type Choice, lossKinds, type LossName, lossTables, weightKinds, type WeightName } from '../../../lib/diffusion/losses'
+import {
+  type Choice, lossKinds, type LossName, lossTables, weightKinds, type WeightName,
+} from '../../../lib/diffusion/losses'
 import { sdSchedule } from '../../../lib/diffusion/schedules'
 import { numbers, readFixtureTensors, relativeL2 } from '../../helpers/fixture-tensors'
 import { referenceLoss } from './reference-loss'

@@ -75,8 +75,8 @@ function exactOutput(prediction: Prediction, x: Float32Array, sigma: number): Fl
 
 /**
  * Latents of the toy problem from noise `z`, in unit-variance form, and the exact solution at the same noise level.
- * `all`: with the last step into noise level 0, which takes the network's estimate of x0 as it is and so leaves an error
- * that more steps do not lower; without it, the state before that step.
+ * `all`: with the last step into noise level 0, which takes the network's estimate of x0 as it is and so leaves an
+ * error that more steps do not lower; without it, the state before that step.
  */
 function sampleToy(name: string, steps: number, prediction: Prediction, z: Float32Array, all = false) {
   const sampler = findSampler(name)
@@ -118,8 +118,8 @@ for (const { name, usesNoise } of samplers) {
           const { x, exact } = sampleToy(name, steps, prediction, z)
           return relativeL2(x, exact)
         })
-        // Four times the steps: a quarter of the error at first order, a sixteenth at second; half of that is asked for.
-        // Second order needs steps in log sigma that all shrink, which evenly spaced timesteps do not give near 0.
+        // Four times the steps: a quarter of the error at first order, a sixteenth at second; half of that is asked
+        // for. Second order needs steps in log sigma that all shrink, which evenly spaced timesteps do not give near 0.
         const factor = name === 'dpmpp_2m_karras' ? 8 : 2
         t.true(errors[1]! < errors[0]! / factor && errors[2]! < errors[1]! / factor, String(errors))
         t.true(errors[2]! < 0.02, String(errors))
@@ -165,7 +165,8 @@ test('samplers stay finite on a schedule with zero terminal SNR', (t) => {
 test('impossible numbers of steps and unknown names are usage errors', (t) => {
   for (const steps of [0, -1, 1.5, 1001, Number.NaN]) {
     for (const sampler of samplers) {
-      const error = t.throws(() => sampler.begin(schedule, steps, { prediction: 'epsilon' }), { instanceOf: LorikeetError })
+      const begin = () => sampler.begin(schedule, steps, { prediction: 'epsilon' })
+      const error = t.throws(begin, { instanceOf: LorikeetError })
       t.is(error.kind, 'usage')
     }
   }

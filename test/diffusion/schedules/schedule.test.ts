@@ -1,5 +1,7 @@
 import test from 'ava'
-import { addNoise, noiseCoefficients, scheduleKinds, scheduleOf, sdSchedule, targetOf } from '../../../lib/diffusion/schedules'
+import {
+  addNoise, noiseCoefficients, scheduleKinds, scheduleOf, sdSchedule, targetOf,
+} from '../../../lib/diffusion/schedules'
 import { floats, numbers, readFixtureTensors, relativeL2 } from '../../helpers/fixture-tensors'
 
 const tensors = readFixtureTensors('sd15-tiny', 'schedule.safetensors')
