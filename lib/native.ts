@@ -116,6 +116,9 @@ export interface Engine {
    */
   addWeights(specs: readonly WeightSpec[], onProgress?: (done: number, total: number) => void): Promise<void>
 
+  /** Frees weights. A name that does not exist is no error; one that a compiled program uses is. */
+  removeWeights(names: readonly string[]): void
+
   /** A copy of a weight in the order of its shape, widened. */
   readWeight(name: string): Float32Array
 

@@ -11,6 +11,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
                      {
                          InstanceAccessor<&EngineObject::compute_dtypes>("computeDtypes"),
                          InstanceMethod<&EngineObject::add_weights>("addWeights"),
+                         InstanceMethod<&EngineObject::remove_weights>("removeWeights"),
                          InstanceMethod<&EngineObject::create_buffer>("createBuffer"),
                          InstanceMethod<&EngineObject::load_buffer>("loadBuffer"),
                          InstanceMethod<&EngineObject::read_buffer>("readBuffer"),
@@ -144,6 +145,13 @@ Napi::Value EngineObject::add_weights(const Napi::CallbackInfo& info) {
     });
   };
   return submit(info.Env(), std::move(job));
+}
+
+void EngineObject::remove_weights(const Napi::CallbackInfo& info) {
+  const Reader list(info[0], "names");
+  std::vector<std::string> names;
+  for (const Reader& name : list.items()) names.push_back(name.text());
+  now([&](Engine& engine) { engine.remove_weights(names); });
 }
 
 void EngineObject::create_buffer(const Napi::CallbackInfo& info) {

@@ -58,6 +58,7 @@ class Engine {
   virtual ~Engine() = default;
 
   virtual void add_weights(const std::vector<WeightSpec>& specs, const std::function<bool(int64_t, int64_t)>& progress) = 0;
+  virtual void remove_weights(const std::vector<std::string>& names) = 0;
   virtual std::vector<float> read_weight(const std::string& name) = 0;
 
   // Zero-filled. One of the same name and size is kept as it is. Without a dtype, the first program that refers to the

@@ -69,6 +69,16 @@ void WeightStore::add(const std::vector<WeightSpec>& specs, const std::function<
   }
 }
 
+void WeightStore::remove(const std::string& name) {
+  const auto found = weights_.find(name);
+  if (found == weights_.end()) return;
+  const Weight& weight = found->second;
+  const bool held = weight.plain.use_count() > 1 ||
+                    std::any_of(weight.packed.begin(), weight.packed.end(), [](const auto& p) { return p.use_count() > 1; });
+  require(!held, "weight '", name, "' is used by a compiled program and cannot be removed");
+  weights_.erase(found);
+}
+
 WeightStore::Weight& WeightStore::find(const std::string& name) {
   const auto found = weights_.find(name);
   require(found != weights_.end(), "weight '", name, "' does not exist");

@@ -47,6 +47,9 @@ class WeightStore {
   // weights that were not finished.
   void add(const std::vector<WeightSpec>& specs, const std::function<bool(int64_t done, int64_t total)>& progress);
 
+  // Frees a weight; throws Error while a compiled program uses it. A name that does not exist is no error.
+  void remove(const std::string& name);
+
   bool has(const std::string& name) const { return weights_.count(name) != 0; }
   const WeightSpec& spec(const std::string& name) const;  // throws Error on an unknown name; sources are empty
 

@@ -25,6 +25,10 @@ void CpuEngine::add_weights(const std::vector<WeightSpec>& specs, const std::fun
   weights_.add(specs, [&](int64_t done, int64_t total) { return !cancelled_ && (!progress || progress(done, total)); });
 }
 
+void CpuEngine::remove_weights(const std::vector<std::string>& names) {
+  for (const std::string& name : names) weights_.remove(name);
+}
+
 std::vector<float> CpuEngine::read_weight(const std::string& name) {
   use_threads();
   std::vector<float> values(static_cast<size_t>(elements_of(weights_.spec(name).shape)));
