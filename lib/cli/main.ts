@@ -1,0 +1,61 @@
+#!/usr/bin/env node
+/** The command line: reads arguments, runs one command, renders what it throws, and gives the exit code. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import yargs, { type Argv } from 'yargs'
+import { exitCodes, LorikeetError } from '../base/errors'
+import { packageRoot } from '../native-loader'
+import { commands } from './commands'
+import { createRenderer, errorRecord, renderError } from './render'
+
+/** @param args without node and script */
+export async function main(args: readonly string[]): Promise<number> {
+  const renderer = createRenderer(args.includes('--json'))
+  try {
+    await parser(args).parseAsync()
+    return exitCodes.done
+  } catch (error) {
+    renderer.print(undefined, errorRecord(error))
+    renderer.say(renderError(error))
+    return error instanceof LorikeetError ? error.exitCode : exitCodes.failed
+  }
+}
+
+function parser(args: readonly string[]) {
+  const base: Argv = yargs([...args]).scriptName('lorikeet')
+  return commands
+    .reduce((parser, add) => add(parser), base)
+    .usage('$0 COMMAND\n\nTrains LoRA adapters for image-diffusion models.')
+    .parserConfiguration({ 'duplicate-arguments-array': true, 'greedy-arrays': false, 'camel-case-expansion': true })
+    .demandCommand(1, 1, 'Say which command to run', 'Only one command can be run at a time')
+    .recommendCommands()
+    .strict()
+    .version(version())
+    .alias({ help: 'h' })
+    .locale('en')
+    .wrap(Math.min(100, process.stdout.columns ?? 100))
+    .exitProcess(false)
+    .fail((message, error) => {
+      // What a command throws passes; what yargs itself finds wrong is bad usage.
+      if (error && error.name !== 'YError') throw error
+      throw new LorikeetError('usage', message ?? error.message, { fix: 'See lorikeet --help, or lorikeet COMMAND --help' })
+    })
+}
+
+export function version(): string {
+  const description: unknown = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8'))
+  return (description as { version: string }).version
+}
+
+/** `lorikeet inspect x | head` closes the pipe early: no error. */
+function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
+  if (error.code === 'EPIPE') process.exit(exitCodes.done)
+  throw error
+}
+
+if (require.main === module) {
+  process.stdout.on('error', ignoreClosedPipe)
+  void main(process.argv.slice(2)).then((code) => {
+    process.exitCode = code
+  })
+}
