@@ -7,9 +7,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { LorikeetError } from './base/errors'
-
-/** The version of the program format that this side writes; native/core/program.h says which one the addon reads. */
-export const formatVersion = 1
+import { formatVersion } from './graph/program'
 
 /** The Debian/Ubuntu packages that a build needs, as scripts/toolchain.js installs them. */
 export const systemPackages = ['build-essential', 'cmake', 'libdnnl-dev']

@@ -20,9 +20,9 @@ const layers: string[][] = [
   ['adapters', 'optimizers'],
   ['text'],
   ['formats'],
-  ['graph'],
-  ['native'],
+  ['native'], // above the graph: it takes programs, while the graph must work where there is no addon
   ['native-loader'],
+  ['graph'],
   ['base'],
 ]
 const rank = new Map(layers.flatMap((row, index) => row.map((part) => [part, index] as const)))

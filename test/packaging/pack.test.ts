@@ -11,7 +11,7 @@ const folder = mkdtempSync(join(tmpdir(), 'lorikeet-pack-'))
 let packed: string[] = []
 
 test.before('pack and unpack as an installation would', () => {
-  execFileSync('npm', ['pack', '--pack-destination', folder], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
+  execFileSync('npm', ['pack', '--pack-destination', folder], { cwd: root, stdio: 'pipe' })
   const [tarball] = readdirSync(folder)
   execFileSync('tar', ['-xzf', tarball], { cwd: folder })
   packed = files(join(folder, 'package'))

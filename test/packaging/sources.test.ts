@@ -3,7 +3,8 @@ import test from 'ava'
 import { execFileSync } from 'node:child_process'
 import { readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { formatVersion, packageRoot, systemPackages } from '../../lib/native-loader'
+import { formatVersion } from '../../lib/graph/program'
+import { packageRoot, systemPackages } from '../../lib/native-loader'
 
 const root = packageRoot()
 const sources: { sources(arch?: string): string[] } = require('../../scripts/sources')
