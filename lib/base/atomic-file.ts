@@ -1,6 +1,7 @@
 /**
- * Writing files so that a crash, a kill or a full disk never leaves half a file under the final name: the data goes to a
- * temporary file in the same folder, is synced, and takes the name by a rename, which the file system does in one step.
+ * Writing files so that a crash, a kill or a full disk never leaves half a file under the final name: the data goes to
+ * a temporary file in the same folder, is synced, and takes the name by a rename, which the file system does in one
+ * step.
  */
 import { randomBytes } from 'node:crypto'
 import * as fs from 'node:fs'
@@ -15,8 +16,8 @@ export interface AtomicWriteOptions {
 /**
  * Replaces `file` by new content, or leaves it as it was.
  * @param data the content, or a function that writes it to the descriptor that it is given (see `writeAll`)
- * @throws LorikeetError of kind `failed` when the system refuses (full disk, rights, missing folder): the temporary file
- *   is removed and the old file is untouched. Errors of `data` and `verify` that are LorikeetErrors pass unchanged
+ * @throws LorikeetError of kind `failed` when the system refuses (full disk, rights, missing folder): the temporary
+ *   file is removed and the old file is untouched. Errors of `data` and `verify` that are LorikeetErrors pass unchanged
  */
 export function writeFileAtomic(
   file: string,
@@ -80,7 +81,7 @@ function syncFolder(folder: string): void {
 const remedies: Record<string, [problem: string, fix: string]> = {
   ENOSPC: ['the disk is full', 'Free some space or choose another folder, then try again'],
   EDQUOT: ['the disk quota is used up', 'Free some space or choose another folder, then try again'],
-  EFBIG: ['the file is larger than the system allows', 'Choose another folder or raise the file size limit (ulimit -f)'],
+  EFBIG: ['the file is larger than the system allows', 'Choose another folder or raise the limit (ulimit -f)'],
   EACCES: ['no permission to write here', 'Change the rights of the folder or choose another one'],
   EPERM: ['no permission to write here', 'Change the rights of the folder or choose another one'],
   EROFS: ['the file system is read-only', 'Choose another folder'],

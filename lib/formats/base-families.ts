@@ -1,4 +1,6 @@
-/** Recognising base models that are not Stable Diffusion 1.x, by their keys, shapes or pipeline class, and saying so. */
+/**
+ * Recognising base models that are not Stable Diffusion 1.x, by their keys, shapes or pipeline class, and saying so.
+ */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { LorikeetError } from '../base/errors'
@@ -30,7 +32,7 @@ export function refuseOtherClass(folder: string, index: Record<string, unknown> 
   const found = name && pipelines.find(([pattern]) => pattern.test(name))?.[1]
   if (found) refuse(folder, `${found} (${name})`)
   if (has('text_encoder_2') && has('unet')) refuse(folder, 'a Stable Diffusion XL model (it has a second text encoder)')
-  if (has('transformer') && !has('unet')) refuse(folder, 'a model with a transformer in place of a UNet (Flux, SD3, ...)')
+  if (has('transformer') && !has('unet')) refuse(folder, 'a model with a transformer, such as Flux or SD3')
   if (!index && !has('unet')) {
     throw new LorikeetError('input', 'this is not a model folder', {
       where: folder,
@@ -40,8 +42,10 @@ export function refuseOtherClass(folder: string, index: Record<string, unknown> 
   }
 }
 
+const loraFile = 'a LoRA file, not a base model'
+
 const keyPatterns: [pattern: RegExp, found: string][] = [
-  [/^(lora_|lycoris_)|\.lora_(A|B|up|down)\.|\.(hada_w1_a|lokr_w1)$/, 'a LoRA file, not a base model'],
+  [/^(lora_|lycoris_)|\.lora_(A|B|up|down)\.|\.(hada_w1_a|lokr_w1)$/, loraFile],
   [/(^|\.)(double_blocks|single_blocks)\.\d+\./, 'a Flux model'],
   [/(^|\.)joint_blocks\.\d+\./, 'a Stable Diffusion 3 model'],
   [/^conditioner\.embedders\.1\./, 'a Stable Diffusion XL model'],
@@ -56,7 +60,7 @@ const keyPatterns: [pattern: RegExp, found: string][] = [
 export function refuseOtherKeys(file: SafetensorsFile): void {
   for (const key of file.tensors.keys()) {
     const found = keyPatterns.find(([pattern]) => pattern.test(key))?.[1]
-    if (found?.startsWith('a LoRA')) refuse(file.path, found, 'Give the base model here, and the LoRA by its own option')
+    if (found === loraFile) refuse(file.path, found, 'Give the base model here, and the LoRA by its own option')
     if (found) refuse(file.path, found)
   }
   const has = (prefix: string) => [...file.tensors.keys()].some(key => key.startsWith(prefix))

@@ -35,7 +35,9 @@ export type PredictionType = 'epsilon' | 'v_prediction'
 
 export type Config = Record<string, unknown>
 
-/** The configuration files as they are, where there are any; single files written by Lorikeet carry them as metadata. */
+/**
+ * The configuration files as they are, where there are any; single files written by Lorikeet carry them as metadata.
+ */
 export interface CheckpointConfigs {
   unet?: Config
   vae?: Config

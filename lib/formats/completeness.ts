@@ -13,8 +13,8 @@ import {
 const titles: Record<Component, string> = { unet: 'UNet', vae: 'autoencoder (VAE)', textEncoder: 'text encoder' }
 
 /**
- * @throws LorikeetError (input) that names the first missing tensors and their count. Tensors that are not needed are moved
- *   from the components to `ignored`
+ * @throws LorikeetError (input) that names the first missing tensors and their count. Tensors that are not needed are
+ *   moved from the components to `ignored`
  */
 export function checkComplete(checkpoint: Checkpoint): void {
   for (const component of ['unet', 'vae', 'textEncoder'] as const) {

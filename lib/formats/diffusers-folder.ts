@@ -32,8 +32,8 @@ const stems = ['diffusion_pytorch_model', 'model'] // of diffusers and of transf
 const variants = ['', '.fp16', '.bf16', '.non_ema', '.ema']
 
 /**
- * Finds a component's weights. Full precision goes before half, whole files before parts. Some published folders also hold
- * the average over the training (`ema`) and the weights without it; these are the last resort.
+ * Finds a component's weights. Full precision goes before half, whole files before parts. Some published folders also
+ * hold the average over the training (`ema`) and the weights without it; these are the last resort.
  * @throws LorikeetError (input) when there are none, or only pickle files
  */
 export function findWeights(folder: string): WeightsFile[] {

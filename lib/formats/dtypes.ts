@@ -1,9 +1,10 @@
 /**
- * Number formats of tensors in files, and their conversion to and from f32. Bytes in files are little-endian, as are the
- * machines that Node.js runs on, so typed arrays read them as they lie.
+ * Number formats of tensors in files, and their conversion to and from f32. Bytes in files are little-endian, as are
+ * the machines that Node.js runs on, so typed arrays read them as they lie.
  *
- * F16 is IEEE 754 binary16, BF16 the upper half of an f32, F8_E4M3 the variant without infinities ("e4m3fn") and F8_E5M2
- * the one with them (Micikevicius et al. 2022, arXiv:2209.05433). All narrowing rounds to nearest, ties to even.
+ * F16 is IEEE 754 binary16, BF16 the upper half of an f32, F8_E4M3 the variant without infinities ("e4m3fn") and
+ * F8_E5M2 the one with them (Micikevicius et al. 2022, arXiv:2209.05433). All narrowing rounds to nearest, ties to
+ * even.
  */
 
 /** Bytes per element of every dtype that can be read. */
@@ -103,7 +104,8 @@ function lookUp(codes: Uint16Array | Uint8Array, table: Float32Array): Float32Ar
 
 /**
  * Value of every code of a small float: sign, `exponentBits`, `mantissaBits`; the usual bias.
- * @param top what the largest exponent means: `ieee` infinity and NaN, `finite` numbers, with NaN where all bits are set
+ * @param top what the largest exponent means: `ieee` infinity and NaN, `finite` numbers, with NaN where all bits are
+ *   set
  */
 function floatTable(exponentBits: number, mantissaBits: number, top: 'ieee' | 'finite'): Float32Array {
   const signBit = 2 ** (exponentBits + mantissaBits)

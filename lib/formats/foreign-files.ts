@@ -12,7 +12,8 @@ const pickleExtensions = ['.ckpt', '.pt', '.pth', '.bin', '.pkl']
 export function refuseForeignFile(file: string, first: Uint8Array): void {
   const found = recognise(file, first)
   if (!found) return
-  throw new LorikeetError('input', `this is ${found.what}`, { where: file, expected: 'a safetensors file', fix: found.fix })
+  const { what, fix } = found
+  throw new LorikeetError('input', `this is ${what}`, { where: file, expected: 'a safetensors file', fix })
 }
 
 function recognise(file: string, first: Uint8Array): { what: string; fix: string } | undefined {

@@ -1,6 +1,6 @@
 /**
- * Finding keys that a JSON text gives twice. `JSON.parse` keeps the last one in silence, which would let two readers of one
- * file see two different files.
+ * Finding keys that a JSON text gives twice. `JSON.parse` keeps the last one in silence, which would let two readers of
+ * one file see two different files.
  */
 
 /**

@@ -74,8 +74,8 @@ export function baseModules({ components }: Checkpoint): BaseModules {
 /**
  * Finds the modules of a LoRA file. Only the alphas are read.
  * @param base the base's modules; without them nothing is matched and modules keep their names
- * @throws LorikeetError (input) when two names mean one module, or an alpha is no number. Everything else is reported in
- *   the result; `requireLoraFits` turns it into an error
+ * @throws LorikeetError (input) when two names mean one module, or an alpha is no number. Everything else is reported
+ *   in the result; `requireLoraFits` turns it into an error
  */
 export function parseLoraFile(file: SafetensorsFile, base?: BaseModules): LoraFile {
   const { modules: groups, unknownKeys } = groupKeys(file.tensors.keys())
@@ -139,7 +139,8 @@ function placeModule(
     dora: tensors.has('dora_scale'),
     rank,
     alpha,
-    // LoKr with both factors whole has an alpha but no rank; its change is not scaled (LyCORIS modules/lokr.py:209-211).
+    // LoKr with both factors whole has an alpha but no rank; its change is not scaled (LyCORIS
+    // modules/lokr.py:209-211).
     scale: alpha === undefined || rank === undefined ? 1 : alpha / rank,
     tensors,
   })
@@ -160,15 +161,16 @@ function readAlpha(file: SafetensorsFile, name: string | undefined): number | un
 
 /**
  * @param family of the base
- * @throws LorikeetError (input) unless every adapter of the file has its place in the base: for a LoRA of another family,
- *   of other widths, with damaged modules, or with adapters for modules that the base lacks
+ * @throws LorikeetError (input) unless every adapter of the file has its place in the base: for a LoRA of another
+ *   family, of other widths, with damaged modules, or with adapters for modules that the base lacks
  */
 export function requireLoraFits(lora: LoraFile, family: LoraFamily): void {
   const where = lora.file.path
   const { modules, unmatched, mismatched, incomplete, unknownKeys } = lora
   const wrong = unmatched.length + mismatched.length
   if (lora.family && lora.family.family !== family && (wrong > 0 || modules.size === 0)) {
-    throw new LorikeetError('input', `this LoRA was made for ${familyTitles[lora.family.family]}: ${lora.family.because}`, {
+    const { family: made, because } = lora.family
+    throw new LorikeetError('input', `this LoRA was made for ${familyTitles[made]}: ${because}`, {
       where,
       expected: `a LoRA for ${familyTitles[family]}`,
       fix: 'Use it with a base model of its own family',

@@ -1,6 +1,6 @@
 /**
- * Metadata of LoRA files, all of it strings: `ss_*` as kohya's sd-scripts writes it (train_network.py:1004-1223), which UIs
- * show and use to suggest trigger words, and `modelspec.*` of Stability's model specification 1.0.1.
+ * Metadata of LoRA files, all of it strings: `ss_*` as kohya's sd-scripts writes it (train_network.py:1004-1223), which
+ * UIs show and use to suggest trigger words, and `modelspec.*` of Stability's model specification 1.0.1.
  */
 import * as path from 'node:path'
 import { pythonBool, pythonFloat } from './python-text'
@@ -94,8 +94,8 @@ export interface LoraMetadataOptions extends FieldOptions {
 }
 
 /**
- * The metadata of a Stable Diffusion 1.x LoRA, without the hashes (see `modelHashes`). Same options, same result: times come
- * from the options.
+ * The metadata of a Stable Diffusion 1.x LoRA, without the hashes (see `modelHashes`). Same options, same result: times
+ * come from the options.
  */
 export function buildLoraMetadata(options: LoraMetadataOptions): Record<string, string> {
   const [width, height] =

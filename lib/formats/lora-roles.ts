@@ -1,6 +1,6 @@
 /**
- * Taking the keys of a LoRA file apart: which module a tensor belongs to, and which part of the adapter it is. Names of the
- * parts: kohya sd-scripts networks/lora.py, LyCORIS lycoris/modules/*.py, PEFT, and the older forms of diffusers.
+ * Taking the keys of a LoRA file apart: which module a tensor belongs to, and which part of the adapter it is. Names of
+ * the parts: kohya sd-scripts networks/lora.py, LyCORIS lycoris/modules/*.py, PEFT, and the older forms of diffusers.
  */
 
 export type AdapterKind =

@@ -1,6 +1,6 @@
 /**
- * What the shapes of an adapter's parts say: its rank, and the weight [out, in, kernel...] that it changes. Formulas of the
- * kinds: LyCORIS lycoris/modules/*.py.
+ * What the shapes of an adapter's parts say: its rank, and the weight [out, in, kernel...] that it changes. Formulas of
+ * the kinds: LyCORIS lycoris/modules/*.py.
  */
 import type { AdapterKind, Role } from './lora-roles'
 
@@ -24,8 +24,8 @@ export function adapterRank(kind: AdapterKind, shape: Shapes): number | undefine
 }
 
 /**
- * The size of the weight that the parts make, flattened to [out, in x kernel]; undefined where the parts do not show it, and
- * `contradiction` where they do not fit each other.
+ * The size of the weight that the parts make, flattened to [out, in x kernel]; undefined where the parts do not show
+ * it, and `contradiction` where they do not fit each other.
  */
 export function adapterSize(kind: AdapterKind, shape: Shapes): [number, number] | undefined | 'contradiction' {
   switch (kind) {
@@ -75,7 +75,7 @@ type Size = [number, number] | 'contradiction'
 
 /** up [out, r, ...] and down [r, in, kernel...]; with a core (Tucker) mid [r, r, kernel...], and 1x1 factors. */
 function pairSize(up?: readonly number[], down?: readonly number[], mid?: readonly number[]): Size {
-  if (!up || !down || up.length < 2 || down.length < 2) return 'contradiction'
+  if (!up || !down || up.length < 2 || down.length < 2 || down[0] === 0) return 'contradiction'
   if (product(up) !== up[0] * up[1]) return 'contradiction'
   if (!mid) return up[1] === down[0] ? [up[0], product(down.slice(1))] : 'contradiction'
   if (mid.length < 3 || mid[0] !== up[1] || mid[1] !== down[0]) return 'contradiction'
@@ -84,7 +84,7 @@ function pairSize(up?: readonly number[], down?: readonly number[], mid?: readon
 
 /** a [out, r] and b [r, in x kernel]; with a core t [r, r, kernel...], a [r, out] and b [r, in]. */
 function factorsSize(a?: readonly number[], b?: readonly number[], core?: readonly number[]): Size {
-  if (!a || !b || a.length !== 2 || b.length < 2) return 'contradiction'
+  if (!a || !b || a.length !== 2 || b.length < 2 || b[0] === 0) return 'contradiction'
   if (!core) return a[1] === b[0] ? [a[0], product(b.slice(1))] : 'contradiction'
   if (core.length < 3 || core[0] !== a[0] || core[1] !== b[0]) return 'contradiction'
   return [a[1], b[1] * product(core.slice(2))]

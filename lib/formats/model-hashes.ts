@@ -10,8 +10,9 @@ const legacyStart = 0x100000
 const legacyLength = 0x10000
 
 /**
- * @returns `sshs_model_hash`, sha256 of everything behind the header; `sshs_legacy_hash`, the first 8 digits of the sha256 of
- *   64 KiB at 1 MiB (of nothing, where the file is shorter); and `modelspec.hash_sha256`, which is the first again
+ * @returns `sshs_model_hash`, sha256 of everything behind the header; `sshs_legacy_hash`, the first 8 digits of the
+ *   sha256 of 64 KiB at 1 MiB (of nothing, where the file is shorter); and `modelspec.hash_sha256`, which is the first
+ *   again
  */
 export function modelHashes(
   tensors: readonly TensorData[],

@@ -1,12 +1,13 @@
 /**
- * The PEFT configuration that diffusers keeps in a LoRA file's metadata, under `lora_adapter_metadata`: a JSON object with
- * keys `<component>.<option>`, such as `unet.lora_alpha`. PEFT files have no alpha tensors, so this is where alpha stands.
+ * The PEFT configuration that diffusers keeps in a LoRA file's metadata, under `lora_adapter_metadata`: a JSON object
+ * with keys `<component>.<option>`, such as `unet.lora_alpha`. PEFT files have no alpha tensors, so this is where alpha
+ * stands.
  */
 import type { RawModuleName } from './keymaps/kohya'
 
 /**
- * Alpha of a module as kohya's files would give it (the change is scaled by alpha / rank), or undefined when nothing says.
- * With rank-stabilised scaling (Kalajdzievski 2023, arXiv:2312.03732) PEFT divides by sqrt(rank) instead.
+ * Alpha of a module as kohya's files would give it (the change is scaled by alpha / rank), or undefined when nothing
+ * says. With rank-stabilised scaling (Kalajdzievski 2023, arXiv:2312.03732) PEFT divides by sqrt(rank) instead.
  */
 export function peftAlpha(
   metadata: Readonly<Record<string, string>>,

@@ -1,6 +1,9 @@
 /** Values as Python's `str` and `repr` print them, which is how kohya's tools write metadata and read it back. */
 
-/** A number that Python holds as a float: `1e-05`, `2.0`. The digits are the shortest that give the number back, as here. */
+/**
+ * A number that Python holds as a float: `1e-05`, `2.0`. The digits are the shortest that give the number back, as
+ * here.
+ */
 export function pythonFloat(value: number): string {
   if (Number.isNaN(value)) return 'nan'
   if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf'

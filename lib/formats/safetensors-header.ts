@@ -5,9 +5,9 @@
  *     n bytes   JSON object { "__metadata__"?: {string: string}, name: { dtype, shape, data_offsets: [begin, end] } }
  *     the rest  the tensors' bytes; offsets count from here
  *
- * Rules, all of which the reference reader (huggingface/safetensors, safetensors/src/tensor.rs) enforces as well, so a file
- * accepted here is accepted there: n at most 100 MB and inside the file; the JSON begins with "{"; no key twice; the
- * tensors lie one after another from the first byte to the last, without gap or overlap.
+ * Rules, all of which the reference reader (huggingface/safetensors, safetensors/src/tensor.rs) enforces as well, so a
+ * file accepted here is accepted there: n at most 100 MB and inside the file; the JSON begins with "{"; no key twice;
+ * the tensors lie one after another from the first byte to the last, without gap or overlap.
  */
 import { LorikeetError } from '../base/errors'
 import { formatBytes } from '../base/units'

@@ -1,6 +1,6 @@
 /**
- * Safetensors files: opening (header only), reading single tensors, writing. Weights are meant to go from the file to the
- * device by `offset` and `bytes`, without passing through JavaScript; `readTensor` is for small things.
+ * Safetensors files: opening (header only), reading single tensors, writing. Weights are meant to go from the file to
+ * the device by `offset` and `bytes`, without passing through JavaScript; `readTensor` is for small things.
  */
 import { createHash } from 'node:crypto'
 import * as fs from 'node:fs'
@@ -110,7 +110,9 @@ function readAt(fd: number, file: string, position: number, length: number): Uin
   return bytes
 }
 
-/** A tensor to write: f32 values for the float dtypes, or the raw bytes of any dtype; a function is called when needed. */
+/**
+ * A tensor to write: f32 values for the float dtypes, or the raw bytes of any dtype; a function is called when needed.
+ */
 export interface TensorData {
   name: string
   dtype: Dtype
@@ -119,8 +121,8 @@ export interface TensorData {
 }
 
 /**
- * Writes a file as the reference writer lays it out (see `safetensors-header.ts`), atomically, and reads it back before it
- * takes its name. Same input, same bytes.
+ * Writes a file as the reference writer lays it out (see `safetensors-header.ts`), atomically, and reads it back before
+ * it takes its name. Same input, same bytes.
  * @throws LorikeetError (failed) when the system refuses (see `writeFileAtomic`), when a finite value does not fit into
  *   F16, or when the file read back differs
  */

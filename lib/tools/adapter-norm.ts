@@ -1,6 +1,6 @@
 /**
- * Frobenius norms of the change that an adapter makes to a weight, computed from its parts without forming the change where
- * algebra allows: ||U D||² = tr((UᵀU)(D Dᵀ)), two r x r Gram matrices, and ||kron(A, B)|| = ||A|| ||B||.
+ * Frobenius norms of the change that an adapter makes to a weight, computed from its parts without forming the change
+ * where algebra allows: ||U D||² = tr((UᵀU)(D Dᵀ)), two r x r Gram matrices, and ||kron(A, B)|| = ||A|| ||B||.
  */
 import type { LoraModule } from '../formats/lora-file'
 import type { Role } from '../formats/lora-roles'
@@ -9,8 +9,8 @@ import type { Role } from '../formats/lora-roles'
 export type ReadPart = (role: Role) => { values: Float32Array; shape: readonly number[] } | undefined
 
 /**
- * ||scale · change||, magnitudes of DoRA left aside. Undefined for kinds whose change depends on the base weight (IA3, OFT,
- * BOFT, GLoRA) and for pairs with a Tucker core.
+ * ||scale · change||, magnitudes of DoRA left aside. Undefined for kinds whose change depends on the base weight (IA3,
+ * OFT, BOFT, GLoRA) and for pairs with a Tucker core.
  */
 export function adapterNorm({ kind, scale, tensors }: LoraModule, read: ReadPart): number | undefined {
   if (tensors.has('lora_mid') || tensors.has('hada_t1') || tensors.has('lokr_t2')) return undefined
@@ -47,43 +47,47 @@ function square(part: ReturnType<ReadPart>): number | undefined {
 function pairSquare(a: ReturnType<ReadPart>, b: ReturnType<ReadPart>): number | undefined {
   if (!a || !b) return undefined
   const rank = b.shape[0]
-  const columns = columnGram(a.values, rank)
-  const rows = rowGram(b.values, rank)
+  const columns = gram(transposed(a.values, rank), rank)
+  const rows = gram(Float64Array.from(b.values), rank)
   let sum = 0
   for (let i = 0; i < columns.length; i++) sum += columns[i] * rows[i]
   return sum
 }
 
-/** aᵀa [r, r] of a [m, r]. */
-function columnGram(a: Float32Array, rank: number): Float64Array {
-  const gram = new Float64Array(rank * rank)
-  for (let row = 0; row < a.length; row += rank) {
-    for (let i = 0; i < rank; i++) {
-      const factor = a[row + i]
-      if (factor === 0) continue
-      for (let j = i; j < rank; j++) gram[i * rank + j] += factor * a[row + j]
-    }
-  }
-  return mirror(gram, rank)
+/** [m, r] -> [r, m]. */
+function transposed(a: Float32Array, rank: number): Float64Array {
+  const m = a.length / rank
+  const out = new Float64Array(a.length)
+  for (let row = 0; row < m; row++) for (let r = 0; r < rank; r++) out[r * m + row] = a[row * rank + r]
+  return out
 }
 
-/** b bᵀ [r, r] of b [r, n]. */
-function rowGram(b: Float32Array, rank: number): Float64Array {
-  const gram = new Float64Array(rank * rank)
+/** b bᵀ [r, r] of b [r, n]. Two rows against two at a time, so that each number read serves two products. */
+function gram(b: Float64Array, rank: number): Float64Array {
+  const out = new Float64Array(rank * rank)
   const n = b.length / rank
-  for (let i = 0; i < rank; i++) {
-    for (let j = i; j < rank; j++) {
-      let sum = 0
-      for (let k = 0; k < n; k++) sum += b[i * n + k] * b[j * n + k]
-      gram[i * rank + j] = sum
+  const set = (i: number, j: number, sum: number) => {
+    out[i * rank + j] = sum
+    out[j * rank + i] = sum
+  }
+  for (let i = 0; i < rank; i += 2) {
+    const second = i + 1 < rank ? n : 0 // an odd last row is paired with itself
+    for (let j = i; j < rank; j += 2) {
+      const other = j + 1 < rank ? n : 0
+      let [s00, s01, s10, s11] = [0, 0, 0, 0]
+      for (let p = i * n, q = j * n, end = p + n; p < end; p++, q++) {
+        s00 += b[p] * b[q]
+        s01 += b[p] * b[q + other]
+        s10 += b[p + second] * b[q]
+        s11 += b[p + second] * b[q + other]
+      }
+      set(i, j, s00)
+      if (other) set(i, j + 1, s01)
+      if (second) set(i + 1, j, s10)
+      if (second && other) set(i + 1, j + 1, s11)
     }
   }
-  return mirror(gram, rank)
-}
-
-function mirror(gram: Float64Array, rank: number): Float64Array {
-  for (let i = 0; i < rank; i++) for (let j = 0; j < i; j++) gram[i * rank + j] = gram[j * rank + i]
-  return gram
+  return out
 }
 
 /** ||(w1a w1b) o (w2a w2b)||², one row of the product at a time. */

@@ -1,4 +1,7 @@
-/** What a safetensors file holds: any file by its header, a LoRA by its values too. Plain data; `render-inspection.ts` prints it. */
+/**
+ * What a safetensors file holds: any file by its header, a LoRA by its values too. Plain data; `render-inspection.ts`
+ * prints it.
+ */
 import { LorikeetError } from '../base/errors'
 import { type Checkpoint, detectCheckpoint } from '../formats/checkpoint'
 import type { Dtype } from '../formats/dtypes'
@@ -170,14 +173,15 @@ function networkOf(name: string): string {
   const encoder = /^(?:lora|lycoris)_te(\d?)_|^text_encoder(?:_(\d))?_/.exec(joined)
   if (encoder) return `text encoder${encoder[1] || encoder[2] ? ` ${encoder[1] || encoder[2]}` : ''}`
   if (/text_model_/.test(joined)) return 'text encoder'
-  return /double_blocks_|single_blocks_|transformer_blocks_\d+_attn_|^transformer_/.test(joined) ? 'transformer' : 'unet'
+  const transformer = /double_blocks_|single_blocks_|transformer_blocks_\d+_attn_|^transformer_/
+  return transformer.test(joined) ? 'transformer' : 'unet'
 }
 
 /** The part of the network that a module lies in, whatever the style of its name: `down_blocks.1`, `layers.3`. */
 function blockOf(name: string): string {
   const joined = name.replaceAll('.', '_')
   const pattern =
-    /(down_blocks|up_blocks|input_blocks|output_blocks|double_blocks|single_blocks|single_transformer_blocks|layers)_(\d+)|mid_block|middle_block/
+    /((?:down|up|input|output|double|single|single_transformer)_blocks|layers)_(\d+)|mid_block|middle_block/
   const found = pattern.exec(joined) ?? /(transformer_blocks)_(\d+)/.exec(joined)
   const block = found ? (found[1] ? `${found[1]}.${found[2]}` : found[0]) : 'others'
   return `${networkOf(name)} ${block}`
@@ -186,7 +190,8 @@ function blockOf(name: string): string {
 /** What a module does in its block: the name behind the last numbered container. */
 function targetOf(name: string): string {
   const joined = name.replaceAll('.', '_')
-  const found = /(attn\d?_to_(?:q|k|v|out_0)|ff_net_\d(?:_proj)?|(?:in|out|emb)_layers_\d|to_(?:q|k|v|out_0))$/.exec(joined)
+  const numbered = /(attn\d?_to_(?:q|k|v|out_0)|ff_net_\d(?:_proj)?|(?:in|out|emb)_layers_\d|to_(?:q|k|v|out_0))$/
+  const found = numbered.exec(joined)
   return found ? found[1] : joined.replace(/^.*_\d+_(?=\D)/, '')
 }
 

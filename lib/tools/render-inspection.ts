@@ -63,15 +63,17 @@ function renderBlocks(blocks: LoraInspection['blocks']): string[] {
   const largest = Math.max(...blocks.map(({ norm }) => (Number.isFinite(norm) ? norm : 0)))
   return blocks.map(({ block, norm, modules }) => {
     const bar = largest > 0 && Number.isFinite(norm) ? '#'.repeat(Math.round((24 * norm) / largest)) : ''
-    return `  ${block.padEnd(width)}  ${round(norm).padStart(9)}  ${String(modules).padStart(4)} modules  ${bar}`.trimEnd()
+    const count = `${String(modules).padStart(4)} modules`
+    return `  ${block.padEnd(width)}  ${round(norm).padStart(9)}  ${count}  ${bar}`.trimEnd()
   })
 }
 
 function renderProblems(lora: LoraInspection): string[] {
   const { nonFinite, zero, empty, unknownKeys, incomplete, contradictory } = lora
   const untrained = zero.length > 0 && zero.every(name => /lora_(up|B)|lora\.up|hada_w2_a|lokr_w2/.test(name))
+  const bad = nonFinite.map(({ tensor, values }) => `${tensor} (${values})`)
   const list: [number, string, string[]][] = [
-    [nonFinite.length, 'tensors with NaN or infinite values', nonFinite.map(({ tensor, values }) => `${tensor} (${values})`)],
+    [nonFinite.length, 'tensors with NaN or infinite values', bad],
     [zero.length, untrained ? 'tensors of zeros, as before the first step' : 'tensors of zeros', zero],
     [empty.length, 'tensors without elements', empty],
     [incomplete.length, 'modules with parts missing', incomplete],
@@ -90,7 +92,9 @@ function few(names: readonly string[]): string {
 function renderTensors(tensors: readonly TensorSummary[], all: boolean): string[] {
   const shown = all ? tensors : tensors.slice(0, 40)
   const width = Math.max(0, ...shown.map(({ name }) => Math.min(name.length, 90)))
-  const lines = shown.map(({ name, dtype, shape }) => `  ${name.padEnd(width)}  ${dtype.padEnd(8)}[${shape.join(', ')}]`)
+  const lines = shown.map(
+    ({ name, dtype, shape }) => `  ${name.padEnd(width)}  ${dtype.padEnd(8)}[${shape.join(', ')}]`,
+  )
   return shown.length < tensors.length ? [...lines, `  and ${tensors.length - shown.length} more`] : lines
 }
 

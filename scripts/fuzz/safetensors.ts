@@ -1,6 +1,6 @@
 /**
- * Feeds damaged safetensors files to the readers: whatever the bytes, only a LorikeetError of kind `input` may come out, and
- * soon, and without large allocations. Every finding can be repeated from its seed.
+ * Feeds damaged safetensors files to the readers: whatever the bytes, only a LorikeetError of kind `input` may come
+ * out, and soon, and without large allocations. Every finding can be repeated from its seed.
  *
  *     npx ts-node --transpile-only scripts/fuzz/safetensors.ts [rounds] [seed]
  */
@@ -42,7 +42,9 @@ const interestingNumbers = [
   ...['0', '-1', '-0', '1', '2', '1.5', '1e3', '1e400', '4294967295', '9007199254740991', '9007199254740993'],
   ...['18446744073709551615', 'null', 'true', '"x"', '[]', '{}', '[[]]'],
 ]
-const interestingTexts = ['"F32"', '"F64"', '"BOOL"', '"F4"', '"__metadata__"', '"__proto__"', '"constructor"', '""', '"\\u0000"']
+const interestingTexts =
+  ['"F32"', '"F64"', '"BOOL"', '"F4"', '"__metadata__"', '"__proto__"', '"constructor"', '""', '"\\u0000"']
+const interestingRoles = ['lora_up', 'lora_down', 'alpha', 'oft_blocks', '.99999999999.']
 
 type Mutation = (file: Buffer, header: string, data: Buffer, random: Random) => Buffer
 
@@ -80,9 +82,12 @@ const mutations: Mutation[] = [
   },
   (_file, header, data, random) =>
     rebuild(replaceOne(header, /\d+/g, () => pick(interestingNumbers, random), random), data),
-  (_file, header, data, random) => rebuild(replaceOne(header, /\d+/g, n => String(Number(n) + random(9) - 4), random), data),
-  (_file, header, data, random) => rebuild(replaceOne(header, /"[^"]*"/g, () => pick(interestingTexts, random), random), data),
-  (_file, header, data, random) => rebuild(replaceOne(header, /[[\]{},:]/g, () => pick([...'[]{},: '], random), random), data),
+  (_file, header, data, random) =>
+    rebuild(replaceOne(header, /\d+/g, n => String(Number(n) + random(9) - 4), random), data),
+  (_file, header, data, random) =>
+    rebuild(replaceOne(header, /"[^"]*"/g, () => pick(interestingTexts, random), random), data),
+  (_file, header, data, random) =>
+    rebuild(replaceOne(header, /[[\]{},:]/g, () => pick([...'[]{},: '], random), random), data),
   (_file, header, data, random) => {
     const entry = /"[^"]+":\{[^{}]*\},/g
     return rebuild(replaceOne(header, entry, found => pick([found + found, ''], random), random), data)
@@ -90,8 +95,10 @@ const mutations: Mutation[] = [
   (_file, header, data, random) => rebuild(header.slice(0, random(header.length)), data),
   (_file, header, data, random) => rebuild(header.replace('{', '{"a":'.repeat(random(5000))), data),
   (_file, _header, data, random) => rebuild('['.repeat(random(100_000)), data),
-  (_file, header, data, random) =>
-    rebuild(replaceOne(header, /lora_(down|up)|alpha|hada_\w+|lokr_\w+|weight|blocks|\.\d+\./g, () => pick(['lora_up', 'lora_down', 'alpha', 'oft_blocks', '.99999999999.'], random), random), data),
+  (_file, header, data, random) => {
+    const role = /lora_(down|up)|alpha|hada_\w+|lokr_\w+|weight|blocks|\.\d+\./g
+    return rebuild(replaceOne(header, role, () => pick(interestingRoles, random), random), data)
+  },
 ]
 
 /**
@@ -106,15 +113,16 @@ export function fuzzSafetensors(corpus: readonly string[], rounds: number, seed:
   try {
     for (let round = 0; round < rounds; round++) {
       const random = seeded(seed * 1_000_003 + round)
+      const what = `round ${round} of seed ${seed}`
       const content = mutate(pick(sources, random), random)
       const started = performance.now()
       const before = usedBytes()
-      const refused = !survives(content, `round ${round} of seed ${seed}`)
+      const refused = !survives(content, what)
       if (refused) result.refused++
       else result.accepted++
       result.slowestMs = Math.max(result.slowestMs, performance.now() - started)
       result.largestGrowthBytes = Math.max(result.largestGrowthBytes, usedBytes() - before)
-      if (round % onDisk === 0) throughDisk(path.join(folder, 'x.safetensors'), content, `round ${round} of seed ${seed}`)
+      if (round % onDisk === 0) throughDisk(path.join(folder, 'x.safetensors'), content, what)
     }
   } finally {
     fs.rmSync(folder, { recursive: true, force: true })
@@ -144,7 +152,8 @@ function survives(content: Buffer, what: string): boolean {
   return guarded(what, () => {
     const file = parseSafetensors('fuzz.safetensors', content)
     let end = 8 + file.headerBytes
-    for (const { offset, bytes } of [...file.tensors.values()].sort((a, b) => a.offset - b.offset || a.bytes - b.bytes)) {
+    const inOrder = [...file.tensors.values()].sort((a, b) => a.offset - b.offset || a.bytes - b.bytes)
+    for (const { offset, bytes } of inOrder) {
       if (offset !== end) throw new Error('a file with a gap or an overlap was accepted')
       end += bytes
     }

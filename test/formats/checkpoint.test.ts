@@ -80,8 +80,10 @@ test('prediction type and zero terminal SNR are read from the scheduler, a key o
   set({ prediction_type: 'sample' })
   refused(t, copy, /expected prediction_type epsilon or v_prediction, received "sample"/)
   t.is(detectCheckpoint(writeSingle(list => [...list, dummy('v_pred', [0])])).predictionType, 'v_prediction')
-  t.is(detectCheckpoint(writeSingle(list => list, { 'modelspec.prediction_type': 'v' })).predictionType, 'v_prediction')
-  t.is(detectCheckpoint(writeSingle(list => list, { 'modelspec.prediction_type': 'epsilon' })).predictionType, 'epsilon')
+  for (const [stated, expected] of [['v', 'v_prediction'], ['epsilon', 'epsilon']] as const) {
+    const file = writeSingle(list => list, { 'modelspec.prediction_type': stated })
+    t.is(detectCheckpoint(file).predictionType, expected)
+  }
 })
 
 test('a single file can carry the configurations in its metadata', t => {

@@ -70,25 +70,29 @@ test('the kinds of LyCORIS are told apart, and all their modules found', t => {
 test('every published spelling of a module finds it', t => {
   const sgm = toLdmUnet(toQ, { layersPerBlock: 2, upAttention: [false, true, true, true] }) ?? ''
   t.is(sgm, 'input_blocks.4.1.transformer_blocks.0.attn1.to_q')
-  const spellings: [down: string, up: string, module: string, style: string][] = [
-    [`${kohyaModuleName('unet', toQ)}.lora_down.weight`, `${kohyaModuleName('unet', toQ)}.lora_up.weight`, toQ, 'kohya'],
-    [`lora_unet_${sgm.replaceAll('.', '_')}.lora_down.weight`, `lora_unet_${sgm.replaceAll('.', '_')}.lora_up.weight`, toQ, 'kohya'],
-    [`lycoris_${toQ.replaceAll('.', '_')}.lora_down.weight`, `lycoris_${toQ.replaceAll('.', '_')}.lora_up.weight`, toQ, 'lycoris'],
-    [`${peftModuleName('unet', toQ)}.lora_A.weight`, `${peftModuleName('unet', toQ)}.lora_B.weight`, toQ, 'diffusers'],
-    [`unet.${toQ}.lora_A.default.weight`, `unet.${toQ}.lora_B.default.weight`, toQ, 'diffusers'],
-    [`base_model.model.${toQ}.lora_A.weight`, `base_model.model.${toQ}.lora_B.weight`, toQ, 'peft'],
-    [`unet.${toQ}.lora.down.weight`, `unet.${toQ}.lora.up.weight`, toQ, 'diffusers'],
-    [`unet.${toQ}.lora_linear_layer.down.weight`, `unet.${toQ}.lora_linear_layer.up.weight`, toQ, 'diffusers'],
-    [`unet.${toQ.replace('.to_q', '.processor.to_q')}_lora.down.weight`, `unet.${toQ.replace('.to_q', '.processor.to_q')}_lora.up.weight`, toQ, 'diffusers-old'],
-    [`${toOut.replace('.to_out.0', '.processor.to_out')}_lora.down.weight`, `${toOut.replace('.to_out.0', '.processor.to_out')}_lora.up.weight`, toOut, 'diffusers-old'],
-    [`diffusion_model.${sgm}.lora_down.weight`, `diffusion_model.${sgm}.lora_up.weight`, toQ, 'comfy'],
-    [`${kohyaModuleName('te', clipQ)}.lora_down.weight`, `${kohyaModuleName('te', clipQ)}.lora_up.weight`, clipQ, 'kohya'],
-    [`${peftModuleName('te', clipQ)}.lora_A.weight`, `${peftModuleName('te', clipQ)}.lora_B.weight`, clipQ, 'diffusers'],
-    [`text_encoder.text_model.encoder.layers.0.self_attn.to_q_lora.down.weight`, `text_encoder.text_model.encoder.layers.0.self_attn.to_q_lora.up.weight`, clipQ, 'diffusers'],
-    [`text_encoder.text_model.encoder.layers.0.self_attn.to_out_lora.down.weight`, `text_encoder.text_model.encoder.layers.0.self_attn.to_out_lora.up.weight`, clipOut, 'diffusers'],
-    [`text_encoders.clip_l.transformer.${clipQ}.lora_down.weight`, `text_encoders.clip_l.transformer.${clipQ}.lora_up.weight`, clipQ, 'comfy'],
+  // The name up to `down`, or with PEFT's A and B.
+  const spellings: [stem: string, module: string, style: string][] = [
+    [`${kohyaModuleName('unet', toQ)}.lora_`, toQ, 'kohya'],
+    [`lora_unet_${sgm.replaceAll('.', '_')}.lora_`, toQ, 'kohya'],
+    [`lycoris_${toQ.replaceAll('.', '_')}.lora_`, toQ, 'lycoris'],
+    [`${peftModuleName('unet', toQ)}.lora_A`, toQ, 'diffusers'],
+    [`unet.${toQ}.lora_A.default`, toQ, 'diffusers'],
+    [`base_model.model.${toQ}.lora_A`, toQ, 'peft'],
+    [`unet.${toQ}.lora.`, toQ, 'diffusers'],
+    [`unet.${toQ}.lora_linear_layer.`, toQ, 'diffusers'],
+    [`unet.${toQ.replace('.to_q', '.processor.to_q')}_lora.`, toQ, 'diffusers-old'],
+    [`${toOut.replace('.to_out.0', '.processor.to_out')}_lora.`, toOut, 'diffusers-old'],
+    [`diffusion_model.${sgm}.lora_`, toQ, 'comfy'],
+    [`${kohyaModuleName('te', clipQ)}.lora_`, clipQ, 'kohya'],
+    [`${peftModuleName('te', clipQ)}.lora_A`, clipQ, 'diffusers'],
+    [`text_encoder.${clipQ.replace('q_proj', 'to_q')}_lora.`, clipQ, 'diffusers'],
+    [`text_encoder.${clipOut.replace('out_proj', 'to_out')}_lora.`, clipOut, 'diffusers'],
+    [`text_encoders.clip_l.transformer.${clipQ}.lora_`, clipQ, 'comfy'],
   ]
-  for (const [down, up, module, style] of spellings) {
+  for (const [stem, module, style] of spellings) {
+    const peft = stem.includes('lora_A')
+    const down = peft ? `${stem}.weight` : `${stem}down.weight`
+    const up = peft ? `${stem.replace('lora_A', 'lora_B')}.weight` : `${stem}up.weight`
     const network = module.startsWith('text_model') ? 'te' : 'unet'
     const size = base.get(`${network}.${module}`)?.[0] ?? 0
     const parsed = lora([zeros(down, [2, size]), zeros(up, [size, 2])])
@@ -156,18 +160,21 @@ test('a LoRA of another family is refused by name', t => {
     t.is(error.kind, 'input')
     t.regex(error.message, message)
   }
-  refuse(parseLoraFile(open('sdxl-tiny/lora_inference/lora_a'), base), /made for Stable Diffusion XL: it holds lora_te2_/)
-  refuse(parseLoraFile(open('flux-tiny/lora_inference/lora'), base), /made for Flux: it holds lora_unet_double_blocks_0/)
+  const fixture = (name: string) => parseLoraFile(open(name), base)
+  refuse(fixture('sdxl-tiny/lora_inference/lora_a'), /made for Stable Diffusion XL: it holds lora_te2_/)
+  refuse(fixture('flux-tiny/lora_inference/lora'), /made for Flux: it holds lora_unet_double_blocks_0/)
+  const pair = (name: string, out: number, inner: number) =>
+    [zeros(`${name}.lora_down.weight`, [2, inner]), zeros(`${name}.lora_up.weight`, [out, 2])]
   const k = 'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k'
-  const wide = (width: number) => lora([zeros(`${k}.lora_down.weight`, [2, width]), zeros(`${k}.lora_up.weight`, [16, 2])])
+  const wide = (width: number) => lora(pair(k, 16, width))
   refuse(wide(1024), /made for Stable Diffusion 2.x: its text width is 1024/)
   refuse(wide(12), /does not fit the base at unet\.down_blocks\.0\..*expected a weight \[16, 8\], received \[16, 12\]/)
   const unknown = 'lora_unet_strange_module'
   refuse(
-    lora([zeros(`${unknown}.lora_down.weight`, [2, 8]), zeros(`${unknown}.lora_up.weight`, [8, 2])], { ss_base_model_version: 'sdxl_base_v1-0' }),
+    lora(pair(unknown, 8, 8), { ss_base_model_version: 'sdxl_base_v1-0' }),
     /made for Stable Diffusion XL: its metadata says ss_base_model_version = sdxl_base_v1-0/,
   )
-  refuse(lora([zeros(`${unknown}.lora_down.weight`, [2, 8]), zeros(`${unknown}.lora_up.weight`, [8, 2])]), /no module for lora_unet_strange_module/)
+  refuse(lora(pair(unknown, 8, 8)), /no module for lora_unet_strange_module/)
   refuse(parseLoraFile(open('sd15-tiny/model/vae/diffusion_pytorch_model'), base), /not a LoRA file/)
   refuse(lora([]), /not a LoRA file.*none at all/)
 })
@@ -182,6 +189,8 @@ test('damaged adapters are named', t => {
   const odd = lora([down, zeros(up.name, [24, 3])])
   t.is(odd.mismatched[0].received, 'contradiction')
   t.throws(() => requireLoraFits(odd, 'sd15'), { message: /parts that do not fit each other/ })
+  const none = lora([zeros(down.name, [0, 24]), zeros(up.name, [24, 0])]) // rank 0
+  t.is(none.mismatched[0].received, 'contradiction')
   t.deepEqual(lora([down, up, zeros('something.else', [1])]).unknownKeys, ['something.else'])
   const twice = [down, up, zeros(`unet.${toQ}.lora_A.weight`, [4, 24]), zeros(`unet.${toQ}.lora_B.weight`, [24, 4])]
   t.throws(() => lora(twice), { instanceOf: LorikeetError, message: /two names mean the module/ })

@@ -150,10 +150,12 @@ test('what was written is read back, and so is what other tools write', t => {
     }),
   )
   t.is(written.family, 'sd15')
-  t.like(written, { rank: 16, alpha: 8, steps: 1200, epoch: 3, title: 'Ohwx', triggerPhrase: 'ohwx', resolution: '512x512' })
+  t.like(written, { rank: 16, alpha: 8, steps: 1200, epoch: 3 })
+  t.like(written, { title: 'Ohwx', triggerPhrase: 'ohwx', resolution: '512x512' })
   t.is(written.predictionType, 'epsilon')
   t.deepEqual(written.tags, [{ tag: 'cat', count: 7 }, { tag: 'dog', count: 5 }])
-  const toolkit = summariseMetadata({ ss_base_model_version: 'sd_1.5', training_info: '{"step": 20, "epoch": 1}', name: 'x' })
+  const training = '{"step": 20, "epoch": 1}'
+  const toolkit = summariseMetadata({ ss_base_model_version: 'sd_1.5', training_info: training, name: 'x' })
   t.like(toolkit, { family: 'sd15', steps: 20, epoch: 1, title: 'x' })
   t.deepEqual(summariseMetadata({ ss_tag_frequency: '{', ss_network_dim: 'Dynamic', ss_steps: 'None' }).tags, [])
 })
@@ -175,7 +177,8 @@ test('the base is read from every spelling of its version', t => {
 test('keys prove a family against the metadata, and widths too', t => {
   const tensor = (name: string, shape: number[]) => ({ name, shape, dtype: 'F16', offset: 0, bytes: 0 }) as const
   const k = 'lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k.lora_down.weight'
-  const of = (name: string, shape: number[] = [4, 4]) => detectLoraFamily([tensor(name, shape)], { ss_base_model_version: 'sd_v2' })?.family
+  const metadata = { ss_base_model_version: 'sd_v2' }
+  const of = (name: string, shape: number[] = [4, 4]) => detectLoraFamily([tensor(name, shape)], metadata)?.family
   t.is(of(k, [4, 768]), 'sd15')
   t.is(of(k, [4, 2048]), 'sdxl')
   t.is(of(k, [4, 12]), 'sd2')

@@ -14,6 +14,7 @@ import { safetensorsBytes, temporaryFolder } from '../helpers/safetensors-bytes'
 
 const fixture = 'test/fixtures/sd15-tiny/lora_inference/lora_a.safetensors'
 const f32 = (shape: number[], begin: number, end: number) => ({ dtype: 'F32', shape, data_offsets: [begin, end] })
+const oneF32 = JSON.stringify(f32([1], 0, 4))
 const data = (bytes: number) => new Uint8Array(bytes)
 
 function refused(t: import('ava').ExecutionContext, content: Uint8Array, message: RegExp): void {
@@ -28,7 +29,11 @@ const corruptions: [what: string, content: Uint8Array, message: RegExp][] = [
   ['a file shorter than its length field', data(5), /at least 8 bytes, received 5/],
   ['a header longer than the file', safetensorsBytes({}).subarray(0, 9), /longer than the file/],
   ['an absurd header length', Buffer.alloc(64, 0xff), /header length is impossible/],
-  ['a header above the cap', Buffer.concat([Buffer.from('01e1f50500000000', 'hex'), data(9)]), /at most 100000000 bytes/],
+  [
+    'a header above the cap',
+    Buffer.concat([Buffer.from('01e1f50500000000', 'hex'), data(9)]),
+    /at most 100000000 bytes/,
+  ],
   ['an empty header', safetensorsBytes(''), /not a JSON object/],
   ['a header that is a list', safetensorsBytes('[]'), /not a JSON object/],
   ['a header that starts with a space', safetensorsBytes(' {}'), /not a JSON object.*received 0x20/],
@@ -37,7 +42,11 @@ const corruptions: [what: string, content: Uint8Array, message: RegExp][] = [
   ['a tensor that is no object', safetensorsBytes({ a: 3 }), /tensor "a" is wrong/],
   ['a missing dtype', safetensorsBytes({ a: { shape: [], data_offsets: [0, 0] } }), /tensor "a" has no dtype/],
   ['an unknown dtype', safetensorsBytes({ a: { ...f32([1], 0, 4), dtype: 'F4' } }, data(4)), /unsupported dtype.*"F4"/],
-  ['a dtype from the prototype', safetensorsBytes({ a: { ...f32([1], 0, 4), dtype: 'toString' } }, data(4)), /unsupported/],
+  [
+    'a dtype from the prototype',
+    safetensorsBytes({ a: { ...f32([1], 0, 4), dtype: 'toString' } }, data(4)),
+    /unsupported/,
+  ],
   ['a negative dimension', safetensorsBytes({ a: f32([-1], 0, 4) }, data(4)), /wrong shape.*\[-1\]/],
   ['a fractional dimension', safetensorsBytes({ a: f32([1.5], 0, 6) }, data(6)), /wrong shape/],
   ['a shape that is no list', safetensorsBytes({ a: { ...f32([1], 0, 4), shape: 1 } }, data(4)), /wrong shape/],
@@ -45,18 +54,38 @@ const corruptions: [what: string, content: Uint8Array, message: RegExp][] = [
   ['one offset', safetensorsBytes({ a: { ...f32([1], 0, 4), data_offsets: [0] } }, data(4)), /wrong data_offsets/],
   ['a negative offset', safetensorsBytes({ a: f32([1], -4, 0) }, data(4)), /wrong data_offsets/],
   ['an end before the beginning', safetensorsBytes({ a: f32([1], 4, 0) }, data(4)), /ends before it begins/],
-  ['a length that the shape contradicts', safetensorsBytes({ a: f32([2], 0, 4) }, data(4)), /wrong length; expected 8 bytes/],
-  ['a tensor beyond the end', safetensorsBytes({ a: f32([2], 0, 8) }, data(4)), /beyond the end of the file.*4 B are missing/],
+  [
+    'a length that the shape contradicts',
+    safetensorsBytes({ a: f32([2], 0, 4) }, data(4)),
+    /wrong length; expected 8 bytes/,
+  ],
+  [
+    'a tensor beyond the end',
+    safetensorsBytes({ a: f32([2], 0, 8) }, data(4)),
+    /beyond the end of the file.*4 B are missing/,
+  ],
   ['an overlap', safetensorsBytes({ a: f32([2], 0, 8), b: f32([2], 4, 12) }, data(12)), /tensor "b" overlaps/],
   ['a gap', safetensorsBytes({ a: f32([1], 0, 4), b: f32([1], 8, 12) }, data(12)), /gap of 4 bytes before tensor "b"/],
   ['a gap at the start', safetensorsBytes({ a: f32([1], 4, 8) }, data(8)), /gap of 4 bytes/],
   ['data behind the last tensor', safetensorsBytes({ a: f32([1], 0, 4) }, data(5)), /data behind the last tensor/],
   ['an unknown field', safetensorsBytes({ a: { ...f32([1], 0, 4), stride: 1 } }, data(4)), /unknown field "stride"/],
   ['metadata that is a list', safetensorsBytes({ __metadata__: [] }), /__metadata__ is wrong/],
-  ['metadata that is no string', safetensorsBytes({ __metadata__: { a: 1 } }), /metadata entry "a" is wrong; expected a string, received 1/],
-  ['a tensor given twice', safetensorsBytes(`{"a":${JSON.stringify(f32([1], 0, 4))},"\\u0061":${JSON.stringify(f32([1], 0, 4))}}`, data(4)), /"a" appears twice/],
+  [
+    'metadata that is no string',
+    safetensorsBytes({ __metadata__: { a: 1 } }),
+    /metadata entry "a" is wrong; expected a string, received 1/,
+  ],
+  [
+    'a tensor given twice',
+    safetensorsBytes(`{"a":${oneF32},"\\u0061":${oneF32}}`, data(4)),
+    /"a" appears twice/,
+  ],
   ['a metadata key given twice', safetensorsBytes('{"__metadata__":{"k":"1","k":"2"}}'), /"k" appears twice/],
-  ['a field given twice', safetensorsBytes('{"a":{"dtype":"F32","shape":[],"shape":[0],"data_offsets":[0,0]}}'), /"shape" appears twice/],
+  [
+    'a field given twice',
+    safetensorsBytes('{"a":{"dtype":"F32","shape":[],"shape":[0],"data_offsets":[0,0]}}'),
+    /"shape" appears twice/,
+  ],
 ]
 
 for (const [what, content, message] of corruptions) {
@@ -64,7 +93,8 @@ for (const [what, content, message] of corruptions) {
 }
 
 test('control characters in a tensor name do not reach the message', t => {
-  const error = t.throws(() => parseSafetensors('x', safetensorsBytes({ '\u001b[31m': 1 })), { instanceOf: LorikeetError })
+  const content = safetensorsBytes({ '\u001b[31m': 1 })
+  const error = t.throws(() => parseSafetensors('x', content), { instanceOf: LorikeetError })
   t.false(error.message.includes('\u001b'))
 })
 

@@ -5,7 +5,8 @@ test('damaged files only ever give errors of kind input, soon and in little memo
   const corpus = ['flux-tiny/lora_inference/lora', 'lycoris/networks/ia3', 'quant/fp8']
   const result = fuzzSafetensors(corpus.map(name => `test/fixtures/${name}.safetensors`), 3000, 7)
   t.true(result.refused > 1500, `${result.refused} of ${result.rounds} were refused`)
-  t.true(result.accepted > 50, `${result.accepted} of ${result.rounds} were accepted`) // else the fuzzer breaks everything
+  // Were nothing accepted, the fuzzer would only ever test the first check.
+  t.true(result.accepted > 50, `${result.accepted} of ${result.rounds} were accepted`)
   t.true(result.largestGrowthBytes < 64 * 2 ** 20, `${result.largestGrowthBytes} bytes`)
 })
 

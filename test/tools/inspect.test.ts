@@ -148,7 +148,8 @@ test('a base model and any other file are listed by their tensors', t => {
 })
 
 test('text from a file cannot steer the terminal', t => {
-  const text = renderInspection(inspectFile(write([filled('a\u001b[2J', [1], () => 1)], { 'k\u009b': 'v\u0007\nnext' })))
+  const file = write([filled('a\u001b[2J', [1], () => 1)], { 'k\u009b': 'v\u0007\nnext' })
+  const text = renderInspection(inspectFile(file))
   t.false(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/.test(text))
   t.true(text.includes('next'))
 })

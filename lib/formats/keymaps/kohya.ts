@@ -1,7 +1,8 @@
 /**
- * Module names in LoRA files. kohya's sd-scripts joins a module's path by underscores behind a prefix (networks/lora.py), so
- * `unet down_blocks.0.attentions.0.proj_in` becomes `lora_unet_down_blocks_0_attentions_0_proj_in`. The way back is
- * ambiguous (`to_out.0`, `to_out_0`), which is why names are looked up among the base model's modules and never taken apart.
+ * Module names in LoRA files. kohya's sd-scripts joins a module's path by underscores behind a prefix
+ * (networks/lora.py), so `unet down_blocks.0.attentions.0.proj_in` becomes
+ * `lora_unet_down_blocks_0_attentions_0_proj_in`. The way back is ambiguous (`to_out.0`, `to_out_0`), which is why
+ * names are looked up among the base model's modules and never taken apart.
  */
 import { toLdmUnet } from './ldm-unet'
 import { unetTopology } from './topology'
@@ -66,8 +67,8 @@ export interface ModuleAddress {
 export type ModuleLookup = (name: RawModuleName) => ModuleAddress | undefined
 
 /**
- * Prepares finding modules by the names that files give them: the path itself, the original (sgm) layout's name of a UNet
- * module, text encoder paths without `text_model`, and the attention processors of early diffusers.
+ * Prepares finding modules by the names that files give them: the path itself, the original (sgm) layout's name of a
+ * UNet module, text encoder paths without `text_model`, and the attention processors of early diffusers.
  * @param modules paths of the base's modules by network
  */
 export function moduleLookup(modules: Record<LoraNetwork, Iterable<string>>): ModuleLookup {
@@ -96,7 +97,10 @@ export function moduleLookup(modules: Record<LoraNetwork, Iterable<string>>): Mo
 
 const clipProjections: Record<string, string> = { to_q: 'q_proj', to_k: 'k_proj', to_v: 'v_proj', to_out: 'out_proj' }
 
-/** Early diffusers put the pairs into attention processors: `attn1.processor.to_out` for attn1.to_out.0, and in CLIP to_q for q_proj. */
+/**
+ * Early diffusers put the pairs into attention processors: `attn1.processor.to_out` for attn1.to_out.0, and in CLIP
+ * to_q for q_proj.
+ */
 function spellings(rest: string): string[] {
   const plain = rest.replace('.processor.', '.')
   return [

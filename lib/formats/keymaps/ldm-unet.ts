@@ -1,11 +1,12 @@
 /**
- * UNet names of the original latent diffusion code (CompVis/latent-diffusion, ldm/modules/diffusionmodules/openaimodel.py)
- * and of the modules in diffusers. The original numbers its blocks in one row:
+ * UNet names of the original latent diffusion code (CompVis/latent-diffusion,
+ * ldm/modules/diffusionmodules/openaimodel.py) and of the modules in diffusers. The original numbers its blocks in one
+ * row:
  *
  *     input_blocks.0             conv_in
- *     input_blocks.1 + i(L+1)+j  down block i, layer j: slot 0 residual block, slot 1 attention; j = L: slot 0 downsampler
+ *     input_blocks.1 + i(L+1)+j  down block i, layer j: slot 0 residual block, 1 attention; layer L: slot 0 downsampler
  *     middle_block.0 .1 .2       residual block, attention, residual block
- *     output_blocks.i(L+1)+j     up block i, layer j: slots 0 and 1 as above; the last layer's next free slot: upsampler
+ *     output_blocks.i(L+1)+j     up block i, layer j: slots as above; behind the last layer's, the upsampler
  *
  * where L is the number of layers of a down block. Inside an attention both use the same names.
  */
@@ -54,8 +55,9 @@ export function toLdmUnet(name: string, { layersPerBlock, upAttention }: LdmUnet
   const first = block * (layersPerBlock + 1) + (side === 'down' ? 1 : 0)
   if (kind === 'resnets') return join(`${row}.${first + layer}.0`, replacePrefix(rest, resnetPairs, 0))
   if (kind === 'attentions') return `${row}.${first + layer}.1.${rest}`
-  if (kind === 'downsamplers') return join(`${row}.${first + layersPerBlock}.0`, replacePrefix(rest, [['conv', 'op']], 0))
-  return `${row}.${first + layersPerBlock}.${upAttention[block] ? 2 : 1}.${rest}`
+  const last = `${row}.${first + layersPerBlock}`
+  if (kind === 'downsamplers') return join(`${last}.0`, replacePrefix(rest, [['conv', 'op']], 0))
+  return `${last}.${upAttention[block] ? 2 : 1}.${rest}`
 }
 
 /** The inverse of `toLdmUnet`; needs only `layersPerBlock`. */
@@ -78,7 +80,9 @@ export function fromLdmUnet(key: string, layersPerBlock: number): string | undef
   return slot === '1' ? `${path}.attentions.${layer}.${rest}` : undefined
 }
 
-/** Layers of a down block, from the place of the first downsampler; 2, as in all published models, when there is none. */
+/**
+ * Layers of a down block, from the place of the first downsampler; 2, as in all published models, when there is none.
+ */
 export function ldmLayersPerBlock(unetKeys: Iterable<string>): number {
   let first = Infinity
   for (const key of unetKeys) {

@@ -1,8 +1,8 @@
 /**
- * Autoencoder names of the original latent diffusion code (CompVis/latent-diffusion, ldm/modules/diffusionmodules/model.py)
- * and of the modules in diffusers. The original counts the decoder's levels from the image inwards, diffusers from the
- * inside outwards, and the original's attention is made of 1x1 convolutions, [C, C, 1, 1], where diffusers has linear
- * layers, [C, C]; the bytes are the same.
+ * Autoencoder names of the original latent diffusion code (CompVis/latent-diffusion,
+ * ldm/modules/diffusionmodules/model.py) and of the modules in diffusers. The original counts the decoder's levels from
+ * the image inwards, diffusers from the inside outwards, and the original's attention is made of 1x1 convolutions, [C,
+ * C, 1, 1], where diffusers has linear layers, [C, C]; the bytes are the same.
  */
 
 const attentionPairs: [inner: string, ldm: string][] = [
@@ -33,7 +33,8 @@ export function toLdmVae(name: string, levels: number): string | undefined {
   if (!block) return undefined
   const [, half, index, , layer, direction, rest] = block
   const level = half === 'encoder.down' ? Number(index) : levels - 1 - Number(index)
-  return layer === undefined ? `${half}.${level}.${direction}sample.${rest}` : `${half}.${level}.block.${layer}.${toShortcut(rest)}`
+  const path = `${half}.${level}`
+  return layer === undefined ? `${path}.${direction}sample.${rest}` : `${path}.block.${layer}.${toShortcut(rest)}`
 }
 
 /** The inverse of `toLdmVae`. */
@@ -53,7 +54,8 @@ export function fromLdmVae(key: string, levels: number): string | undefined {
   const [, half, index, , layer, direction, rest] = block
   const level = half === 'encoder.down' ? Number(index) : levels - 1 - Number(index)
   const path = `${half}_blocks.${level}`
-  return layer === undefined ? `${path}.${direction}samplers.0.${rest}` : `${path}.resnets.${layer}.${fromShortcut(rest)}`
+  if (layer === undefined) return `${path}.${direction}samplers.0.${rest}`
+  return `${path}.resnets.${layer}.${fromShortcut(rest)}`
 }
 
 /** Levels of the decoder, from the original layout's keys (without prefix). */

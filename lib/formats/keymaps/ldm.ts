@@ -5,8 +5,8 @@
  *     first_stage_model.*                           autoencoder (`ldm-vae.ts`)
  *     cond_stage_model.transformer.[text_model.]*   CLIP text encoder, named as in transformers
  *
- * Everything else that such files carry is not needed: the noise schedule's tables, averaged weights (`model_ema.*`), the
- * text encoder's constant `position_ids`.
+ * Everything else that such files carry is not needed: the noise schedule's tables, averaged weights (`model_ema.*`),
+ * the text encoder's constant `position_ids`.
  */
 import { type LdmUnetLayout, fromLdmUnet, ldmLayersPerBlock, toLdmUnet } from './ldm-unet'
 import { fromLdmVae, isVaeAttentionWeight, ldmVaeLevels, toLdmVae } from './ldm-vae'
@@ -26,6 +26,8 @@ const prefixes = {
   textEncoder: 'cond_stage_model.transformer.',
 } as const
 
+const clipModule = /^text_model\.(embeddings\.(token|position)_embedding|encoder\.layers\.\d+|final_layer_norm)\./
+
 export interface LdmMap {
   /** By key of the file. */
   names: Map<string, ComponentName>
@@ -33,7 +35,9 @@ export interface LdmMap {
   ignored: string[]
 }
 
-/** Finds the inner name of every key of a checkpoint. Keys are looked at as a whole, since blocks are numbered in a row. */
+/**
+ * Finds the inner name of every key of a checkpoint. Keys are looked at as a whole, since blocks are numbered in a row.
+ */
 export function mapLdmKeys(keys: Iterable<string>): LdmMap {
   const list = [...keys]
   const layersPerBlock = ldmLayersPerBlock(under(list, prefixes.unet))
@@ -60,8 +64,7 @@ function fromLdm(key: string, layersPerBlock: number, levels: number): Component
   if (key.startsWith(prefixes.textEncoder)) {
     const rest = key.slice(prefixes.textEncoder.length)
     const name = rest.startsWith('text_model.') ? rest : `text_model.${rest}`
-    const known = /^text_model\.(embeddings\.(token|position)_embedding|encoder\.layers\.\d+|final_layer_norm)\./.test(name)
-    return known ? { component: 'textEncoder', name } : undefined
+    return clipModule.test(name) ? { component: 'textEncoder', name } : undefined
   }
   return undefined
 }

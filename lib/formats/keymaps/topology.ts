@@ -1,7 +1,7 @@
 /**
- * Which tensors a network of the Stable Diffusion 1 kind has, under the names used inside Lorikeet: those of the modules in
- * diffusers (UNet2DConditionModel, AutoencoderKL) and transformers (CLIPTextModel). Widths play no part, except that a
- * residual block has a shortcut exactly where its input and output widths differ.
+ * Which tensors a network of the Stable Diffusion 1 kind has, under the names used inside Lorikeet: those of the
+ * modules in diffusers (UNet2DConditionModel, AutoencoderKL) and transformers (CLIPTextModel). Widths play no part,
+ * except that a residual block has a shortcut exactly where its input and output widths differ.
  */
 
 export interface UnetTopology {

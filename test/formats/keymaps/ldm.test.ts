@@ -22,7 +22,7 @@ const fixture: Fixture = JSON.parse(fs.readFileSync('test/fixtures/sd15-tiny/sin
 const components = { unet: 'unet', vae: 'vae', text_encoder: 'textEncoder' } as const
 
 /** Stable Diffusion 1.5's own widths, by level. */
-function shortcutOf(unet: number[], vae: number[]): { unet: (path: string) => boolean; vae: (path: string) => boolean } {
+function shortcutOf(unet: number[], vae: number[]): Record<'unet' | 'vae', (path: string) => boolean> {
   const first = /blocks\.(\d+)\.resnets\.0$/
   const changes = (widths: number[], path: string) => {
     const level = Number(first.exec(path)?.[1] ?? 0)
@@ -31,7 +31,9 @@ function shortcutOf(unet: number[], vae: number[]): { unet: (path: string) => bo
   return {
     unet: path => path.startsWith('up_') || (path.startsWith('down_') && changes(unet, path)),
     vae: path =>
-      path.includes('down_blocks') ? changes(vae, path) : path.includes('up_blocks') && changes([...vae].reverse(), path),
+      path.includes('down_blocks')
+        ? changes(vae, path)
+        : path.includes('up_blocks') && changes([...vae].reverse(), path),
   }
 }
 const real = shortcutOf([320, 640, 1280, 1280], [128, 256, 512, 512])
@@ -87,16 +89,17 @@ test("the single-file map is a bijection on the real model's names", t => {
 
 test('well-known keys of Stable Diffusion 1.5 map as they do in diffusers', t => {
   const layout = ldmLayout(realNames.unet, realNames.vae)
+  const [unet, vae] = ['model.diffusion_model.', 'first_stage_model.']
   const known = [
-    ['unet', 'time_embedding.linear_2.bias', 'model.diffusion_model.time_embed.2.bias'],
-    ['unet', 'down_blocks.0.downsamplers.0.conv.weight', 'model.diffusion_model.input_blocks.3.0.op.weight'],
-    ['unet', 'down_blocks.1.resnets.0.conv_shortcut.weight', 'model.diffusion_model.input_blocks.4.0.skip_connection.weight'],
-    ['unet', 'up_blocks.0.upsamplers.0.conv.weight', 'model.diffusion_model.output_blocks.2.1.conv.weight'],
-    ['unet', 'up_blocks.1.upsamplers.0.conv.weight', 'model.diffusion_model.output_blocks.5.2.conv.weight'],
-    ['unet', 'mid_block.resnets.1.norm1.weight', 'model.diffusion_model.middle_block.2.in_layers.0.weight'],
-    ['vae', 'decoder.up_blocks.0.resnets.2.conv1.weight', 'first_stage_model.decoder.up.3.block.2.conv1.weight'],
-    ['vae', 'decoder.up_blocks.2.resnets.0.conv_shortcut.weight', 'first_stage_model.decoder.up.1.block.0.nin_shortcut.weight'],
-    ['vae', 'encoder.mid_block.attentions.0.to_out.0.weight', 'first_stage_model.encoder.mid.attn_1.proj_out.weight'],
+    ['unet', 'time_embedding.linear_2.bias', `${unet}time_embed.2.bias`],
+    ['unet', 'down_blocks.0.downsamplers.0.conv.weight', `${unet}input_blocks.3.0.op.weight`],
+    ['unet', 'down_blocks.1.resnets.0.conv_shortcut.weight', `${unet}input_blocks.4.0.skip_connection.weight`],
+    ['unet', 'up_blocks.0.upsamplers.0.conv.weight', `${unet}output_blocks.2.1.conv.weight`],
+    ['unet', 'up_blocks.1.upsamplers.0.conv.weight', `${unet}output_blocks.5.2.conv.weight`],
+    ['unet', 'mid_block.resnets.1.norm1.weight', `${unet}middle_block.2.in_layers.0.weight`],
+    ['vae', 'decoder.up_blocks.0.resnets.2.conv1.weight', `${vae}decoder.up.3.block.2.conv1.weight`],
+    ['vae', 'decoder.up_blocks.2.resnets.0.conv_shortcut.weight', `${vae}decoder.up.1.block.0.nin_shortcut.weight`],
+    ['vae', 'encoder.mid_block.attentions.0.to_out.0.weight', `${vae}encoder.mid.attn_1.proj_out.weight`],
   ] as const
   for (const [component, name, key] of known) t.is(toLdmKey({ component, name }, layout), key)
 })
