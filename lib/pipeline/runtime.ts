@@ -8,6 +8,7 @@ import { baseModules, parseLoraFile, requireLoraFits, type BaseModules } from '.
 import { openSafetensors } from '../formats/safetensors'
 import { createGraph } from '../graph/graph'
 import { createScope, type AdapterSource, type NetworkName, type Scope, type WeightRequest } from '../models/scope'
+import type { ParameterSet } from '../graph/parameters'
 import type { Engine } from '../native'
 import type { BaseModel } from './base-model'
 import { compileGraph, type CompiledProgram } from './compile'
@@ -23,6 +24,14 @@ export interface LoraUse {
   clipStrength?: number
 }
 
+/** Something under training, on top of the base and its LoRAs. */
+export interface Live {
+  adapters: readonly AdapterSource[]
+  networks: readonly NetworkName[]
+  /** In full training: the parameters that stand in for the networks' weights. */
+  trainable?: ParameterSet
+}
+
 export interface Runtime {
   base: BaseModel
   device: Device
@@ -30,6 +39,8 @@ export interface Runtime {
   /** The applied LoRAs, for graphs that others build. */
   adapters(): readonly AdapterSource[]
   applyLoras(uses: readonly LoraUse[]): void
+  /** What a trainer is changing, so that previews see it; its programs read the flat arena as it stands. */
+  setLive(live: Live | undefined): void
   /** Loads what is not there yet. */
   loadWeights(requests: Iterable<WeightRequest>): Promise<void>
   /** The program of that key, built and compiled when it is asked for the first time since the LoRAs changed. */
@@ -50,6 +61,7 @@ export function createRuntime(base: BaseModel, device: Device, { seed, onProgres
   const loaded = new Map<string, NetworkName>()
   const programs = new Map<string, { network: NetworkName; compiled: CompiledProgram }>()
   let loras: FrozenLora[] = []
+  let live: Live | undefined
   let generation = 0
   let streams = 0
 
@@ -73,6 +85,11 @@ export function createRuntime(base: BaseModel, device: Device, { seed, onProgres
       loras = uses.map((use, i) => openLora(base, use, `lora${generation}.${i}`))
       generation++
     },
+    setLive(next) {
+      const affected = [...(live?.networks ?? []), ...(next?.networks ?? [])]
+      releaseWhere((network) => affected.includes(network))
+      live = next
+    },
     async loadWeights(requests) {
       const missing = [...requests].filter((request) => !loaded.has(request.name))
       const network = missing[0]?.network
@@ -90,9 +107,13 @@ export function createRuntime(base: BaseModel, device: Device, { seed, onProgres
       const known = programs.get(key)
       if (known) return known.compiled
       const graph = createGraph(key, device.computeDtype)
-      const scope = createScope(graph, network, { adapters: loras })
+      const mine = live?.networks.includes(network) ? live : undefined
+      const scope = createScope(graph, network, {
+        adapters: [...loras, ...(mine?.adapters ?? [])],
+        ...(mine?.trainable && { trainable: mine.trainable }),
+      })
       build(scope)
-      await runtime.loadWeights(scope.requests.values())
+      if (!mine?.trainable) await runtime.loadWeights(scope.requests.values())
       const compiled = compileGraph(engine, graph)
       programs.set(key, { network, compiled })
       return compiled

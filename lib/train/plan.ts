@@ -1,0 +1,48 @@
+/** The memory plan of a training run, per category, before anything is allocated. Needs no addon. */
+import { bufferBytes } from '../graph/parameters'
+import { planMemory } from '../graph/passes/plan'
+import { elements } from '../graph/tensor'
+import type { WeightRequest } from '../models/scope'
+import { adamw } from '../optimizers/adamw'
+import { formatShape, type StepShape } from './objective'
+import { buildStep, buildUpdate, type StepContext } from './step'
+
+export interface TrainingPlan {
+  /** Bytes by category. */
+  weights: number
+  params: number
+  grads: number
+  optimizer: number
+  /** bf16 copy of the parameters; 0 in f32. */
+  shadow: number
+  /** Intermediates of the largest step. */
+  arena: number
+  total: number
+  /** The arena of each shape, largest first, with the bytes below which no plan could go. */
+  shapes: { shape: string; arena: number; lowerBound: number; peakOp: string; flops: number }[]
+}
+
+/** @param shapes every micro-batch shape that will run */
+export function planTraining(context: StepContext, shapes: readonly StepShape[]): TrainingPlan {
+  const requests = new Map<string, WeightRequest>()
+  const steps = shapes.map((shape) => {
+    const built = buildStep(context, shape)
+    for (const request of built.requests) requests.set(request.name, request)
+    const plan = planMemory(built.graph)
+    const flops = built.graph.ops.reduce((sum, op) => sum + (op.definition.flops?.(op.inputs, op.outputs, op.attributes) ?? 0), 0)
+    return { shape: formatShape(shape), arena: plan.arenaBytes, lowerBound: plan.lowerBound, peakOp: `${plan.peak.phase} ${plan.peak.name}`, flops }
+  })
+  const update = planMemory(buildUpdate(context)).arenaBytes
+  const buffers = bufferBytes(context.set, adamw.slots)
+  const weights = [...requests.values()].filter((request) => !context.set.parameters.has(request.name))
+  const categories = {
+    weights: weights.reduce((sum, { shape, precision }) => sum + elements(shape) * (precision === 'f32' || context.dtype === 'f32' ? 4 : 2), 0),
+    params: buffers.get('params') ?? 0,
+    grads: buffers.get('grads') ?? 0,
+    optimizer: adamw.slots.reduce((sum, slot) => sum + (buffers.get(slot) ?? 0), 0),
+    shadow: buffers.get('shadow') ?? 0,
+    arena: Math.max(update, ...steps.map((step) => step.arena)),
+  }
+  const total = Object.values(categories).reduce((a, b) => a + b, 0)
+  return { ...categories, total, shapes: steps.sort((a, b) => b.arena - a.arena) }
+}
