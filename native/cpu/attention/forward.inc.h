@@ -21,7 +21,12 @@ static void softmax_block(const float* s, int64_t rows, int64_t width, float sca
   for (int64_t v = 0; v < width; v += kLanes) {
     const Vec before = load(state.peak + v);
     Vec peak[4] = {before, before, before, before};  // independent chains
-    for (int64_t r = 0; r < rows; r++) peak[r % 4] = maximum(load(s + r * width + v), peak[r % 4]);
+    int64_t row = 0;
+    for (; row + 4 <= rows; row += 4) {
+#pragma GCC unroll 4
+      for (int i = 0; i < 4; i++) peak[i] = maximum(load(s + (row + i) * width + v), peak[i]);
+    }
+    for (; row < rows; row++) peak[0] = maximum(load(s + row * width + v), peak[0]);
     const Vec after = maximum(maximum(peak[0], peak[1]), maximum(peak[2], peak[3]));
     // Where every score so far is -inf any finite base gives the powers 0; -inf would give NaN.
     const Vec base = after == -kInfinity ? Vec{} : after * scale;
@@ -34,11 +39,16 @@ static void softmax_block(const float* s, int64_t rows, int64_t width, float sca
         store(p + r * width + v, power);
       }
     } else {
-      for (int64_t r = 0; r < rows; r += 2) {
-        const Vec even = exp2(load(s + r * width + v) * scale - base);
-        const Vec odd = r + 1 < rows ? exp2(load(s + (r + 1) * width + v) * scale - base) : Vec{};
+      for (row = 0; row + 2 <= rows; row += 2) {
+        const Vec even = exp2(load(s + row * width + v) * scale - base);
+        const Vec odd = exp2(load(s + (row + 1) * width + v) * scale - base);
         total = total + (even + odd);
-        store(p + r / 2 * width + v, zip_values(even, odd));
+        store(p + row / 2 * width + v, zip_values(even, odd));
+      }
+      if (row < rows) {
+        const Vec even = exp2(load(s + row * width + v) * scale - base);
+        total = total + even;
+        store(p + row / 2 * width + v, zip_values(even, Vec{}));
       }
     }
     for (int64_t u = (rows + kPack - 1) / kPack; u < units_of(rows); u++) store(p + u * width + v, Vec{});
