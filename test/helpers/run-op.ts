@@ -14,14 +14,15 @@ export type ComputeDType = 'f32' | 'bf16'
 export interface TestTensor {
   dtype: ComputeDType | 'i32'
   shape: number[]
-  /** Absent: an output in the arena, or a buffer of zeros. bf16 values must have been rounded (`rounded`). */
+  /** Absent: an output in the arena, or a buffer of zeros. */
   data?: ArrayLike<number>
   /** Lies in a buffer: what the op adds to or updates in place. */
   buffer?: boolean
 }
 
+/** A copy of data, rounded when the tensor is bf16, so that a reference starts from the same values as the op. */
 export function tensor(dtype: TestTensor['dtype'], shape: number[], data?: ArrayLike<number>): TestTensor {
-  return { dtype, shape, data: data && (dtype === 'bf16' ? Array.from(data, rounded) : data) }
+  return { dtype, shape, data: data && Array.from(data, dtype === 'bf16' ? rounded : (x) => x) }
 }
 
 /** A tensor in a buffer, of zeros unless data is given. */
@@ -54,7 +55,10 @@ export async function runOp(
   const index = (operand: TestTensor | undefined) => (operand ? present.indexOf(operand) : -1)
   const name = (operand: TestTensor) => `${prefix}${index(operand)}`
   const ports = (operands: (TestTensor | undefined)[]) =>
-    operands.filter((operand) => operand && !operand.buffer).map((operand) => ({ name: name(operand!), tensor: index(operand) }))
+    [...new Set(operands)]
+      .filter((operand) => operand !== undefined)
+      .filter((operand) => !operand.buffer)
+      .map((operand) => ({ name: name(operand), tensor: index(operand) }))
   const program: Program = {
     version: formatVersion,
     label: op,
