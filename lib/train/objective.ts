@@ -10,6 +10,7 @@ import type { LossSeed } from '../graph/passes/autodiff'
 import type { Tensor } from '../graph/tensor'
 import { latentDownscale, type StableDiffusionConfig } from '../models/families/sd15'
 import { vaeDecoder, vaeEncoder } from '../models/networks/autoencoder-kl'
+import { joinChunks } from '../models/join-chunks'
 import { clipText } from '../models/networks/clip-text'
 import { unet2dCondition } from '../models/networks/unet-2d-condition'
 import type { NetworkName, Scope } from '../models/scope'
@@ -43,6 +44,8 @@ export function readObjective(
 export interface StepShape extends LatentSize {
   /** Length of the text states. */
   tokens: number
+  /** Rows of ids per sample where the text encoder is part of the step; 1 unless told. */
+  rows?: number
 }
 
 /** "batch 2, 512x768 px, 77 tokens" */
@@ -71,11 +74,11 @@ export function buildDenoising(
   objective: Objective,
   { textEncoder, clipSkip, kind }: { textEncoder: boolean; clipSkip: number; kind: TrainerOptions['loss']['kind'] },
 ): StepLosses {
-  const { batch, tokens } = shape
+  const { batch, tokens, rows = 1 } = shape
   const channels = config.unet.inChannels
   const perSample = (name: string) => input(graph, name, [batch])
   const context = textEncoder
-    ? clipText(scopeOf('text_encoder'), config.textEncoder, input(graph, 'ids', [batch, tokens], 'i32'), clipSkip)
+    ? encodeRows(graph, scopeOf('text_encoder'), config, { batch, rows }, clipSkip)
     : input(graph, 'context', [batch, tokens, config.unet.crossAttentionDim])
   const latents = latentInput(graph, 'latents', shape, channels)
   const noise = latentInput(graph, 'noise', shape, channels)
@@ -92,6 +95,18 @@ export function buildDenoising(
   output(graph, 'loss', result.total)
   output(graph, 'per_sample', result.perSample)
   return { seeds: [{ loss: result.total }], scales: [1], noisy, context }
+}
+
+/** ids [batch * rows, 77] -> text states [batch, L, width] */
+function encodeRows(
+  graph: Graph,
+  scope: Scope,
+  { textEncoder }: StableDiffusionConfig,
+  { batch, rows }: { batch: number; rows: number },
+  clipSkip: number,
+): Tensor {
+  const ids = input(graph, 'ids', [batch * rows, textEncoder.positions], 'i32')
+  return joinChunks(graph, clipText(scope, textEncoder, ids, clipSkip), rows)
 }
 
 /** image, eps, weight -> loss (with the KL divergence), per_sample (reconstruction alone) */

@@ -15,8 +15,8 @@ export interface DenoisingInput {
   timesteps: readonly number[]
   /** [N, L, width], when the text encoder is not trained. */
   context?: Values
-  /** Per sample its row of ids, when the text encoder is trained. */
-  ids?: readonly (readonly number[])[]
+  /** Per sample its rows of ids (one row, or as many as max_token_length / 75), when the text encoder is trained. */
+  ids?: readonly (readonly (readonly number[])[])[]
   /** Factors on the loss of each sample, e.g. for prior preservation; 1 unless told. */
   weights?: readonly number[]
 }
@@ -91,7 +91,7 @@ function prepareLatents(step: DenoisingInput, { config, objective, trainsTextEnc
   const weight = table(tables.weight)
   weights?.forEach((factor, i) => (weight[i]! *= factor))
   return {
-    shape: { batch, height, width, tokens: text.tokens },
+    shape: { batch, height, width, tokens: text.tokens, rows: text.rows },
     inputs: {
       ...text.inputs,
       latents: toChannelsLast(latents).data,
@@ -113,15 +113,16 @@ function textStates({ context }: DenoisingInput, batch: number, { unet }: Stable
       expected: `[${batch}, L, ${unet.crossAttentionDim}]`,
       received: context ? `[${context.shape.join(', ')}]` : 'nothing',
     })
-  return { tokens, inputs: { context: context.data } }
+  return { tokens, rows: 1, inputs: { context: context.data } }
 }
 
 function textIds({ ids }: DenoisingInput, batch: number, { textEncoder }: StableDiffusionConfig) {
-  const tokens = textEncoder.positions
-  if (!ids || ids.length !== batch || !ids.every((row) => row.length === tokens))
+  const length = textEncoder.positions
+  const rows = ids?.[0]?.length ?? 0
+  if (!ids || rows === 0 || ids.length !== batch || !ids.every((of) => of.length === rows && of.every((row) => row.length === length)))
     throw new LorikeetError('usage', 'ids are wrong', {
-      expected: `${batch} rows of ${tokens} token ids, since the text encoder is trained`,
-      received: ids ? `rows of ${ids.map((row) => row.length).join(', ')}` : 'nothing',
+      expected: `for each of ${batch} samples equally many rows of ${length} token ids, since the text encoder is trained`,
+      received: ids ? `rows of ${ids.map((of) => of.map((row) => row.length).join('+')).join(', ')}` : 'nothing',
     })
-  return { tokens, inputs: { ids: Int32Array.from(ids.flat()) } }
+  return { tokens: rows === 1 ? length : rows * (length - 2) + 2, rows, inputs: { ids: Int32Array.from(ids.flat(2)) } }
 }

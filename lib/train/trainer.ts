@@ -126,8 +126,6 @@ function checkOptions(options: TrainerOptions, base: Pipeline['base']): void {
   if (trained.length === 0) refuse('no network is trained', 'Give networks.unet a learning rate')
   if (networks.vae && (trained.length > 1 || adapter.kind !== 'full'))
     refuse('the VAE is trained by itself and in full', 'Set adapter.kind to full and leave the other networks out')
-  if (networks.text_encoder && options.max_token_length !== 75)
-    refuse('a trained text encoder takes captions of 75 tokens', 'Set max_token_length to 75, or do not train the text encoder')
   if (prediction && base.predictionTypeStated && prediction !== base.predictionType)
     throw new LorikeetError('usage', 'the model predicts something else', {
       where: 'prediction_type',

@@ -65,6 +65,6 @@ export function batch(step: number, textEncoder: boolean): DenoisingInput {
     latents: values('latents'),
     noise: values('noise'),
     timesteps: numbers(tensors, `${step}.timesteps`),
-    ...(textEncoder ? { ids: [ids.slice(0, 77), ids.slice(77)] } : { context: values('emb') }),
+    ...(textEncoder ? { ids: [[ids.slice(0, 77)], [ids.slice(77)]] } : { context: values('emb') }),
   }
 }

@@ -31,9 +31,11 @@ import { lossOp } from './loss'
 import { lossBackwardOp } from './loss_backward'
 import { lowRankDhOp } from './low_rank_dh'
 import { mixOp } from './mix'
+import { reshapeOp } from './reshape'
 import { sampleGaussianOp } from './sample_gaussian'
 import { sampleGaussianBackwardOp } from './sample_gaussian_backward'
 import { sliceOp } from './slice'
+import { sliceBackwardOp } from './slice_backward'
 import { sumRowsOp } from './sum_rows'
 import { timestepEmbeddingOp } from './timestep_embedding'
 import { upsampleNearestOp } from './upsample_nearest'
@@ -71,9 +73,11 @@ export const ops: readonly OpDefinition[] = [
   lossBackwardOp,
   lowRankDhOp,
   mixOp,
+  reshapeOp,
   sampleGaussianOp,
   sampleGaussianBackwardOp,
   sliceOp,
+  sliceBackwardOp,
   sumRowsOp,
   timestepEmbeddingOp,
   upsampleNearestOp,

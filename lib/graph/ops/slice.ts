@@ -2,6 +2,7 @@
 import { emitOne, type Graph } from '../graph'
 import { defineOp, numberAttribute, opError, required } from '../op'
 import { columns, type Tensor } from '../tensor'
+import { sliceBackward } from './slice_backward'
 
 export const sliceOp = defineOp({
   name: 'slice',
@@ -12,6 +13,10 @@ export const sliceOp = defineOp({
     if (start < 0 || count < 1 || start + count > columns(x))
       throw opError('slice', `columns ${start}..${start + count} leave x`, [x])
     return [{ shape: [...x.shape.slice(0, -1), count], dtype: x.dtype }]
+  },
+  gradient({ graph, operation, dOutputs: [dy] }) {
+    const start = numberAttribute('slice', operation.attributes, 'start')
+    return dy ? [sliceBackward(graph, dy, start, columns(operation.inputs[0]!))] : []
   },
 })
 
