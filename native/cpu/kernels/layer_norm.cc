@@ -1,0 +1,61 @@
+// layer_norm: each row of x is normalised over its columns; y = (x - mean) / std * gamma + beta.
+#include "../elementwise.h"
+
+#include <cmath>
+
+namespace lorikeet::cpu {
+namespace {
+
+// Mean first, then squared distances from it: a row is in the cache. stats: mean, 1 / std.
+template <typename T>
+LORIKEET_CLONES void normalise_rows(const T* x, int64_t rows, int64_t columns, const float* gamma, const float* beta,
+                                    double eps, T* y, float* stats) {
+  for (int64_t r = 0; r < rows; r++, x += columns, y += columns, stats += 2) {
+    float sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t c = 0; c < columns; c++) sum += to_f32(x[c]);
+    const float mean = static_cast<float>(static_cast<double>(sum) / static_cast<double>(columns));
+#pragma omp simd reduction(+ : squares)
+    for (int64_t c = 0; c < columns; c++) squares += (to_f32(x[c]) - mean) * (to_f32(x[c]) - mean);
+    const float inverse_std =
+        static_cast<float>(1.0 / std::sqrt(static_cast<double>(squares) / static_cast<double>(columns) + eps));
+#pragma omp simd
+    for (int64_t c = 0; c < columns; c++) y[c] = from_f32<T>((to_f32(x[c]) - mean) * inverse_std * gamma[c] + beta[c]);
+    stats[0] = mean;
+    stats[1] = inverse_std;
+  }
+}
+
+std::unique_ptr<Kernel> make_layer_norm(const KernelRequest& request) {
+  expect_operands(request, {"x", "gamma", "beta"}, {"y", "stats"});
+  const TensorSpec& x = request.inputs[0];
+  const int64_t rows = rows_of(x), columns = columns_of(x);
+  expect_compute_dtype(request, "x", x);
+  for (size_t i = 1; i < 3; i++) {
+    expect_dtype(request, i == 1 ? "gamma" : "beta", request.inputs[i], {DType::f32});
+    expect_shape(request, i == 1 ? "gamma" : "beta", request.inputs[i], {columns}, "x", x);
+  }
+  expect_dtype(request, "y", request.outputs[0], {x.dtype});
+  expect_shape(request, "y", request.outputs[0], x.shape, "x", x);
+  expect_dtype(request, "stats", request.outputs[1], {DType::f32});
+  expect_shape(request, "stats", request.outputs[1], {rows, 2}, "x", x);
+  const double eps = request.instruction.number("eps");
+  return by_dtype(x.dtype, [=](auto zero) {
+    using T = decltype(zero);
+    return kernel_from([=](const Operands& operands) {
+      const T* x = operands.inputs[0].as<const T>();
+      const float* gamma = operands.inputs[1].as<const float>();
+      const float* beta = operands.inputs[2].as<const float>();
+      T* y = operands.outputs[0].as<T>();
+      float* stats = operands.outputs[1].as<float>();
+      parallel_for(rows, row_grain(columns), [=](int64_t begin, int64_t end) {
+        normalise_rows(x + begin * columns, end - begin, columns, gamma, beta, eps, y + begin * columns, stats + begin * 2);
+      });
+    });
+  });
+}
+
+LORIKEET_REGISTER_CPU_KERNEL("layer_norm", make_layer_norm);
+
+}  // namespace
+}  // namespace lorikeet::cpu

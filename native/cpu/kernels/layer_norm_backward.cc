@@ -1,0 +1,113 @@
+// layer_norm_backward, with ẑ = (x - mean) / std:
+//
+//   dbeta = Σ dy    dgamma = Σ dy ẑ    dx = (gamma dy - mean(gamma dy) - ẑ mean(gamma dy ẑ)) / std
+//
+// Σ runs over rows, the means over a row's columns. Rows are cut into blocks, whose number follows from the shape alone;
+// the blocks' sums for dgamma and dbeta are added up in order.
+#include "../elementwise.h"
+
+namespace lorikeet::cpu {
+namespace {
+
+constexpr int64_t kMaxBlocks = 256;
+
+template <typename T>
+LORIKEET_CLONES void input_gradient(const T* dy, const T* x, int64_t rows, int64_t columns, const float* gamma,
+                                    const float* stats, T* dx) {
+  for (int64_t r = 0; r < rows; r++, dy += columns, x += columns, dx += columns, stats += 2) {
+    const float mean = stats[0], inverse_std = stats[1];
+    float sum = 0, sum_z = 0;
+#pragma omp simd reduction(+ : sum, sum_z)
+    for (int64_t c = 0; c < columns; c++) {
+      const float g = to_f32(dy[c]) * gamma[c];
+      sum += g;
+      sum_z += g * ((to_f32(x[c]) - mean) * inverse_std);
+    }
+    const float mean_g = sum / static_cast<float>(columns), mean_gz = sum_z / static_cast<float>(columns);
+#pragma omp simd
+    for (int64_t c = 0; c < columns; c++) {
+      const float z = (to_f32(x[c]) - mean) * inverse_std;
+      dx[c] = from_f32<T>((to_f32(dy[c]) * gamma[c] - mean_g - z * mean_gz) * inverse_std);
+    }
+  }
+}
+
+template <typename T>
+LORIKEET_CLONES void sum_gradients(const T* dy, const T* x, int64_t rows, int64_t columns, const float* stats,
+                                   float* dgamma, float* dbeta) {
+  for (int64_t r = 0; r < rows; r++, dy += columns, x += columns, stats += 2) {
+    const float mean = stats[0], inverse_std = stats[1];
+#pragma omp simd
+    for (int64_t c = 0; c < columns; c++) {
+      dgamma[c] += to_f32(dy[c]) * ((to_f32(x[c]) - mean) * inverse_std);
+      dbeta[c] += to_f32(dy[c]);
+    }
+  }
+}
+
+LORIKEET_CLONES void add_row(const float* from, float* to, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) to[i] += from[i];
+}
+
+std::unique_ptr<Kernel> make_layer_norm_backward(const KernelRequest& request) {
+  expect_operands(request, {"dy", "x", "gamma", "stats"}, {"dx?", "dgamma?", "dbeta?"});
+  const TensorSpec& x = request.inputs[1];
+  const int64_t rows = rows_of(x), columns = columns_of(x);
+  expect_compute_dtype(request, "x", x);
+  expect_dtype(request, "dy", request.inputs[0], {x.dtype});
+  expect_shape(request, "dy", request.inputs[0], x.shape, "x", x);
+  expect_dtype(request, "gamma", request.inputs[2], {DType::f32});
+  expect_shape(request, "gamma", request.inputs[2], {columns}, "x", x);
+  expect_dtype(request, "stats", request.inputs[3], {DType::f32});
+  expect_shape(request, "stats", request.inputs[3], {rows, 2}, "x", x);
+  if (request.has_output(0)) {
+    expect_dtype(request, "dx", request.outputs[0], {x.dtype});
+    expect_shape(request, "dx", request.outputs[0], x.shape, "x", x);
+  }
+  for (size_t i = 1; i < 3; i++) {
+    if (!request.has_output(i)) continue;
+    expect_accumulator(request, i == 1 ? "dgamma" : "dbeta", request.outputs[i]);
+    expect_shape(request, i == 1 ? "dgamma" : "dbeta", request.outputs[i], {columns}, "x", x);
+  }
+
+  const int64_t block_rows = std::max(row_grain(columns), (rows + kMaxBlocks - 1) / kMaxBlocks);
+  const int64_t blocks = pieces_of(rows, block_rows);
+  const bool wants_sums = request.has_output(1) || request.has_output(2);
+  if (wants_sums) request.scratch.reserve(blocks * 2 * columns * 4);
+  Scratch* scratch = &request.scratch;
+  return by_dtype(x.dtype, [=](auto zero) {
+    using T = decltype(zero);
+    return kernel_from([=](const Operands& operands) {
+      const T* dy = operands.inputs[0].as<const T>();
+      const T* x = operands.inputs[1].as<const T>();
+      const float* gamma = operands.inputs[2].as<const float>();
+      const float* stats = operands.inputs[3].as<const float>();
+      T* dx = operands.outputs[0].as<T>();
+      float* sums = static_cast<float*>(scratch->data());  // per block: of dgamma, of dbeta
+      parallel_for(rows, block_rows, [=](int64_t begin, int64_t end) {
+        // dx may take the place of dy, so the sums come first.
+        if (wants_sums) {
+          float* sum = sums + begin / block_rows * 2 * columns;
+          std::fill(sum, sum + 2 * columns, 0.0f);
+          sum_gradients(dy + begin * columns, x + begin * columns, end - begin, columns, stats + begin * 2, sum,
+                        sum + columns);
+        }
+        if (dx) {
+          input_gradient(dy + begin * columns, x + begin * columns, end - begin, columns, gamma, stats + begin * 2,
+                         dx + begin * columns);
+        }
+      });
+      for (size_t i = 1; i < operands.outputs.size(); i++) {
+        float* gradient = operands.outputs[i].as<float>();
+        if (!gradient) continue;
+        for (int64_t block = 0; block < blocks; block++) add_row(sums + (block * 2 + i - 1) * columns, gradient, columns);
+      }
+    });
+  });
+}
+
+LORIKEET_REGISTER_CPU_KERNEL("layer_norm_backward", make_layer_norm_backward);
+
+}  // namespace
+}  // namespace lorikeet::cpu
