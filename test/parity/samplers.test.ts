@@ -1,9 +1,10 @@
 import test from 'ava'
-import { findSampler, type SamplerOptions } from '../../lib/diffusion/samplers'
+import { findSampler } from '../../lib/diffusion/samplers'
 import { generate } from '../../lib/generate/generate'
 import { sample } from '../../lib/generate/sample'
 import type { Values } from '../../lib/pipeline/images'
 import { readFixtureJson, readFixtureTensors } from '../helpers/fixture-tensors'
+import { samplerCases } from '../helpers/sampler-cases'
 import { expectValues, loadTiny, values } from '../helpers/tiny-pipeline'
 
 const tensors = readFixtureTensors('sd15-tiny', 'samplers.safetensors')
@@ -11,20 +12,6 @@ const { params, tolerance } = readFixtureJson<{
   params: { steps: number; guidance_scale: number; prompt: string; negative_prompt: string; schedulers: object }
   tolerance: { rel_l2_final: number; rel_l2_step0: number }
 }>('sd15-tiny', 'samplers.json')
-
-/** The fixture's cases: which sampler, and what differs from its defaults. */
-const cases: Record<string, [sampler: string, options?: Partial<SamplerOptions>]> = {
-  ddim: ['ddim'],
-  ddim_trailing_vpred: ['ddim', { spacing: 'trailing', prediction: 'v_prediction' }],
-  euler: ['euler'],
-  euler_linspace: ['euler', { spacing: 'linspace' }],
-  euler_trailing: ['euler', { spacing: 'trailing' }],
-  euler_karras: ['euler_karras'],
-  euler_a: ['euler_a'],
-  dpmpp_2m: ['dpmpp_2m'],
-  dpmpp_2m_karras: ['dpmpp_2m_karras'],
-  dpmpp_2m_sde_karras: ['dpmpp_2m_sde_karras'],
-}
 
 /** Entry i of the first dimension. */
 function entry(all: Values, i: number): Values {
@@ -38,11 +25,11 @@ const row = (i: number) => {
   return { data, shape: [1, ...shape] }
 }
 
-test('the cases below are those of the fixture', (t) => {
-  t.deepEqual(Object.keys(cases).sort(), Object.keys(params.schedulers).sort())
+test('the cases are those of the fixture', (t) => {
+  t.deepEqual(Object.keys(samplerCases).sort(), Object.keys(params.schedulers).sort())
 })
 
-for (const [name, [sampler, options]] of Object.entries(cases))
+for (const [name, [sampler, options]] of Object.entries(samplerCases))
   for (const separateGuidance of name === 'euler' ? [false, true] : [false])
     test(`${name}, left to itself, ends where diffusers ends${separateGuidance ? ', predicting both halves apart' : ''}`, async (t) => {
       const pipe = await loadTiny()
