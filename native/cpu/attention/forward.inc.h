@@ -5,6 +5,7 @@
 // without shuffles, D needs no padding (it is a number of rows), and two rows of P make a row of the next right operand.
 
 constexpr float kLog2E = 1.44269504088896341f;
+constexpr float kLn2 = 0.693147180559945309f;
 constexpr float kInfinity = __builtin_inff();
 
 // The state of the softmax per query.
@@ -94,6 +95,6 @@ static void forward(const ForwardTile& t, float* scratch) {
   for (int64_t i = 0; i < width; i++) inverse[i] = 1.0f / state.total[i];
   write_transposed(o, width, t.queries, d, inverse, t.o);
   for (int64_t i = 0; i < t.queries; i++) {
-    t.lse[i] = static_cast<float>(state.base[i] / static_cast<double>(kLog2E) + __builtin_log(state.total[i]));
+    t.lse[i] = state.base[i] * kLn2 + __builtin_logf(state.total[i]);
   }
 }

@@ -1,6 +1,5 @@
 // Moving matrices between memory and the packed layouts (tiles.h), a square of kLanes x kLanes units at a time.
-// Included like vector.inc.h, after it; the includer defines Value, kPack, kUnitStep, load_values, store_values,
-// zip_values and unzip_units for its units.
+// Included like vector.inc.h, after it; the units_*.inc.h before it defines what a unit is.
 
 constexpr int64_t kBlockUnits = kTile / kPack;
 
@@ -41,9 +40,7 @@ INLINE void transpose(Vec* x) {
 INLINE Vec load_units(const Value* row, int64_t columns, int64_t first) {
   const int64_t left = columns - first * kPack;
   if (left >= kLanes * kPack) return load(reinterpret_cast<const float*>(row + first * kPack));
-  float units[kLanes] = {};
-  if (left > 0) __builtin_memcpy(units, row + first * kPack, static_cast<size_t>(left) * sizeof(Value));
-  return load(units);
+  return left > 0 ? load_last_units(row + first * kPack, left) : Vec{};
 }
 
 // square[i] = unit first + i of kLanes rows from `row` on.

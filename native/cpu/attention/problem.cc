@@ -72,6 +72,12 @@ Problem read_problem(const KernelRequest& request, size_t sources) {
   return p;
 }
 
+Tiling tiling(int64_t n, int64_t lanes) {
+  const int64_t least = std::max<int64_t>(1, (n + kTile - 1) / kTile);
+  const int64_t size = (std::max<int64_t>(1, (n + least - 1) / least) + lanes - 1) / lanes * lanes;
+  return {size, (n + size - 1) / size};
+}
+
 int64_t heads_at_once(int64_t total, int64_t bytes_per_head, int64_t threads) {
   constexpr int64_t kBytes = 2 << 20;
   const int64_t most = std::clamp(std::max(kBytes / std::max<int64_t>(1, bytes_per_head), threads), int64_t{1},

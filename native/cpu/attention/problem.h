@@ -27,8 +27,8 @@ struct Problem {
 
   int64_t channels() const { return heads * head_size; }
   int64_t total_heads() const { return batch * heads; }
-  int64_t query_tiles() const { return (queries + kTile - 1) / kTile; }
-  int64_t key_tiles() const { return (keys + kTile - 1) / kTile; }
+  int64_t query_blocks() const { return (queries + kTile - 1) / kTile; }
+  int64_t key_blocks() const { return (keys + kTile - 1) / kTile; }
 
   // Rows from `row` on of one head (0 .. total_heads - 1); `rows` is the number of rows per sample.
   Matrix head(const Tensor& tensor, const Source& source, int64_t rows, int64_t head, int64_t row) const;
@@ -36,6 +36,13 @@ struct Problem {
 
 // Reads the first `sources` inputs and the attributes heads, causal and scale. Throws Error for what does not fit together.
 Problem read_problem(const KernelRequest& request, size_t sources);
+
+// n lanes cut into as few tiles as can be, of equal size but the last: 77 become 48 and 29, not 64 and 13, since a single
+// vector of lanes keeps the multipliers only half busy.
+struct Tiling {
+  int64_t size, count;
+};
+Tiling tiling(int64_t n, int64_t lanes);
 
 // Heads that are worked on together: what they need packed should stay within a few megabytes, but every thread should
 // have something to do. Results do not depend on it.

@@ -7,6 +7,7 @@ constexpr int64_t kUnitStep = 1;
 // vdpbf16ps: c + a1 * b1 + a2 * b2, the products exact, denormals taken as zero.
 INLINE Vec mac(Vec a, Vec b, Vec c) { return (Vec)_mm512_dpbf16_ps((__m512)c, (__m512bh)a, (__m512bh)b); }
 
+// n values, zero behind them.
 INLINE Vec load_values(const Value* p, int64_t n) {
   const __mmask16 mask = static_cast<__mmask16>(n >= kLanes ? 0xffff : (1u << n) - 1);
   return (Vec)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p)), 16);
@@ -14,6 +15,11 @@ INLINE Vec load_values(const Value* p, int64_t n) {
 INLINE void store_values(Value* p, Vec x, int64_t n) {
   const __mmask16 mask = static_cast<__mmask16>(n >= kLanes ? 0xffff : (1u << n) - 1);
   _mm256_mask_storeu_epi16(p, mask, (__m256i)_mm512_cvtneps_pbh((__m512)x));
+}
+
+// The last values of a row, fewer than fill a vector of units; zero behind them.
+INLINE Vec load_last_units(const Value* p, int64_t n) {
+  return (Vec)_mm512_maskz_loadu_epi16(static_cast<__mmask32>((1u << n) - 1), p);
 }
 
 // Unit i holds first[i] and second[i], rounded.

@@ -26,10 +26,11 @@ class AttentionBackward final : public Kernel {
       : problem_(problem), ops_(tile_ops(problem.dtype)), scratch_(scratch), threads_(thread_count()) {
     const Problem& p = problem_;
     row_units_ = p.queries * ops_.units(p.head_size);
-    column_units_ = p.query_tiles() * ops_.column_block_units(p.head_size);
+    tiles_ = tiling(p.keys, ops_.lanes);
+    column_units_ = p.query_blocks() * ops_.column_block_units(p.head_size);
     dq_floats_ = p.queries * ops_.padded(p.head_size);
     parts_ = (kPieces + p.total_heads() - 1) / std::max<int64_t>(1, p.total_heads());
-    parts_ = std::min({parts_, kPartBytes / std::max<int64_t>(1, dq_floats_ * 4), p.key_tiles()});
+    parts_ = std::min({parts_, kPartBytes / std::max<int64_t>(1, dq_floats_ * 4), tiles_.count});
     parts_ = std::max<int64_t>(1, parts_);
     if (!wants_dq) dq_floats_ = 0;
     head_floats_ = (2 * row_units_ + 2 * column_units_ + p.queries + parts_ * dq_floats_ + 15) / 16 * 16;
@@ -43,16 +44,16 @@ class AttentionBackward final : public Kernel {
     const Problem& p = problem_;
     for (int64_t first = 0; first < p.total_heads(); first += group_) {
       const int64_t heads = std::min(group_, p.total_heads() - first);
-      const int64_t tiles = p.query_tiles();
-      parallel_for(heads * tiles, 4, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; i++) pack(operands, first, i / tiles, i % tiles);
+      const int64_t blocks = p.query_blocks();
+      parallel_for(heads * blocks, 4, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++) pack(operands, first, i / blocks, i % blocks);
       });
       parallel_for(heads * parts_, 1, [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; i++) run_part(operands, first, i / parts_, i % parts_);
       });
       if (dq_floats_ == 0) continue;
-      parallel_for(heads * tiles, 8, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; i++) write_dq(operands, first, i / tiles, i % tiles * kTile);
+      parallel_for(heads * blocks, 8, [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; i++) write_dq(operands, first, i / blocks, i % blocks * kTile);
       });
     }
   }
@@ -80,18 +81,18 @@ class AttentionBackward final : public Kernel {
 
   const Tensor& input(const Operands& operands, size_t behind) const { return operands.inputs[problem_.sources + behind]; }
 
-  void pack(const Operands& operands, int64_t first, int64_t slot, int64_t tile) const {
+  void pack(const Operands& operands, int64_t first, int64_t slot, int64_t block) const {
     const Problem& p = problem_;
     const Packed at = packed(slot);
-    const int64_t row = tile * kTile, rows = std::min(kTile, p.queries - row), d = p.head_size;
+    const int64_t row = block * kTile, rows = std::min(kTile, p.queries - row), d = p.head_size;
     const Source plain = {0, p.channels(), 0};
     const Matrix q = p.head(operands.inputs[p.q.operand], p.q, p.queries, first + slot, row);
     const Matrix o = p.head(input(operands, 0), plain, p.queries, first + slot, row);
     const Matrix d_o = p.head(input(operands, 2), plain, p.queries, first + slot, row);
     ops_.pack_rows(q, rows, d, at.q_rows + row * ops_.units(d));
     ops_.pack_rows(d_o, rows, d, at.do_rows + row * ops_.units(d));
-    ops_.pack_columns(q, rows, d, at.q_columns + tile * ops_.column_block_units(d));
-    ops_.pack_columns(d_o, rows, d, at.do_columns + tile * ops_.column_block_units(d));
+    ops_.pack_columns(q, rows, d, at.q_columns + block * ops_.column_block_units(d));
+    ops_.pack_columns(d_o, rows, d, at.do_columns + block * ops_.column_block_units(d));
     ops_.row_dots(o, d_o, rows, d, at.delta + row);
   }
 
@@ -113,10 +114,9 @@ class AttentionBackward final : public Kernel {
     tile.dq = dq_floats_ > 0 ? at.dq + part * dq_floats_ : nullptr;
     if (tile.dq) std::fill(tile.dq, tile.dq + dq_floats_, 0.0f);
     float* scratch = static_cast<float*>(scratch_.data()) + omp_get_thread_num() * tile_floats_;
-    const int64_t tiles = p.key_tiles();
-    for (int64_t i = part * tiles / parts_; i < (part + 1) * tiles / parts_; i++) {
-      tile.first_key = i * kTile;
-      tile.keys = std::min(kTile, p.keys - tile.first_key);
+    for (int64_t i = part * tiles_.count / parts_; i < (part + 1) * tiles_.count / parts_; i++) {
+      tile.first_key = i * tiles_.size;
+      tile.keys = std::min(tiles_.size, p.keys - tile.first_key);
       tile.k = p.head(operands.inputs[p.k.operand], p.k, p.keys, head, tile.first_key);
       tile.v = p.head(operands.inputs[p.v.operand], p.v, p.keys, head, tile.first_key);
       tile.dk = gradient(operands, p.k, p.keys, head, tile.first_key);
@@ -141,6 +141,7 @@ class AttentionBackward final : public Kernel {
   const TileOps& ops_;
   Scratch& scratch_;
   int64_t threads_;
+  Tiling tiles_;                      // of the keys
   int64_t row_units_, column_units_;  // packed q and do, per head
   int64_t dq_floats_;                 // per part; 0 when dq is not wanted
   int64_t parts_;                     // per head
