@@ -29,7 +29,8 @@ void expect_dtype(const KernelRequest& request, const char* name, const TensorSp
     if (dtype == spec.dtype) return;
     list += (list.empty() ? "" : " or ") + std::string(name_of(dtype));
   }
-  fail(request.instruction.op, ": ", name, " is ", name_of(spec.dtype), " ", to_string(spec.shape), "; it must be ", list);
+  fail(request.instruction.op, ": ", name, " is ", name_of(spec.dtype), " ", to_string(spec.shape), "; it must be ",
+       list);
 }
 
 void expect_compute_dtype(const KernelRequest& request, const char* name, const TensorSpec& spec) {
@@ -38,8 +39,8 @@ void expect_compute_dtype(const KernelRequest& request, const char* name, const 
 
 void expect_shape(const KernelRequest& request, const char* name, const TensorSpec& spec, const Shape& expected,
                   const char* from_name, const TensorSpec& from) {
-  require(spec.shape == expected, request.instruction.op, ": ", name, " is ", to_string(spec.shape), "; for ", from_name,
-          " ", to_string(from.shape), " it must be ", to_string(expected));
+  require(spec.shape == expected, request.instruction.op, ": ", name, " is ", to_string(spec.shape), "; for ",
+          from_name, " ", to_string(from.shape), " it must be ", to_string(expected));
 }
 
 void expect_accumulator(const KernelRequest& request, const char* name, const TensorSpec& spec) {

@@ -1,5 +1,5 @@
-// What factories check before they return a kernel. Every function throws Error naming the op, the operand, what it is and
-// what it must be.
+// What factories check before they return a kernel. Every function throws Error naming the op, the operand, what it is
+// and what it must be.
 #pragma once
 
 #include <initializer_list>

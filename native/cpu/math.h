@@ -29,7 +29,8 @@ LORIKEET_INLINE float exp_f32(float x) {
   // Both limits lie beyond the ones of the result. Written so that NaN passes.
   x = x < -104.0f ? -104.0f : x;
   x = x > 89.0f ? 89.0f : x;
-  // n = round(x / ln 2): adding 1.5 * 2^23 leaves the integer in the lowest bits, without a conversion that NaN would break.
+  // n = round(x / ln 2): adding 1.5 * 2^23 leaves the integer in the lowest bits, without a conversion that NaN would
+  // break.
   constexpr float kRounder = 12582912.0f;
   const float shifted = x * 1.44269504f + kRounder;
   const float n = shifted - kRounder;

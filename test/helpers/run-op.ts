@@ -1,6 +1,6 @@
 /**
- * Runs one op on the CPU device, without the graph: operands are written out, and a reference in double precision stands
- * in the test. Operand order and attributes: lib/graph/ops.
+ * Runs one op on the CPU device, without the graph: operands are written out, and a reference in double precision
+ * stands in the test. Operand order and attributes: lib/graph/ops.
  */
 import type { ExecutionContext } from 'ava'
 import type { Program, ProgramTensor } from '../../lib/graph/program'
@@ -74,7 +74,8 @@ export async function runOp(
   for (const operand of present) {
     const { dtype, shape, data } = operand
     if (operand.buffer) {
-      engine.createBuffer(name(operand), elements(shape) * (dtype === 'bf16' ? 2 : 4), dtype === 'bf16' ? 'bf16' : 'f32')
+      const type = dtype === 'bf16' ? 'bf16' : 'f32'
+      engine.createBuffer(name(operand), elements(shape) * (type === 'bf16' ? 2 : 4), type)
       if (data) engine.writeBuffer(name(operand), 0, Float32Array.from(data))
     } else if (data && inputs.includes(operand)) {
       values[name(operand)] = dtype === 'i32' ? Int32Array.from(data) : Float32Array.from(data)
@@ -135,7 +136,12 @@ export function randomTensor(dtype: ComputeDType, shape: number[], seed: number,
 }
 
 /** f32 to 1e-6 relative L2; bf16 to 2.5 times the error of rounding the reference once. */
-export function expectClose(t: ExecutionContext, got: ArrayLike<number>, expected: ArrayLike<number>, dtype: ComputeDType): void {
+export function expectClose(
+  t: ExecutionContext,
+  got: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  dtype: ComputeDType,
+): void {
   const rounding = relativeL2(Array.from(expected, rounded), expected)
   const allowed = dtype === 'f32' ? 1e-6 : 2.5 * rounding + 1e-6
   const error = relativeL2(got, expected)

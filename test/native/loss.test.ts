@@ -98,7 +98,7 @@ for (const dtype of dtypes) {
   })
 }
 
-test('every variant of kohya-ss/sd-scripts comes out as there, from the weight and huber_c of its timesteps', async (t) => {
+test('the variants of kohya-ss/sd-scripts follow from the weight and huber_c of their timesteps', async (t) => {
   const fixture = readFixtureTensors('sd15-tiny', 'loss.safetensors')
   const schedule = readFixtureTensors('sd15-tiny', 'schedule.safetensors')
   const timesteps = numbers(fixture, 't')
@@ -153,7 +153,8 @@ test('a NaN in one sample makes its loss and the total NaN and leaves the other 
 })
 
 test('losses are the same bits for any number of threads', async (t) => {
-  const inputs = [randomTensor('bf16', [3, 50000], 8), randomTensor('f32', [3, 50000], 9), tensor('f32', [3], [1, 2, 3])]
+  const shape = [3, 50000]
+  const inputs = [randomTensor('bf16', shape, 8), randomTensor('f32', shape, 9), tensor('f32', [3], [1, 2, 3])]
   const run = (threads: number) =>
     runOp('loss', inputs, [tensor('f32', [3]), tensor('f32', [1])], { kind: 'l2' }, { threads })
   const [one, two, three] = await Promise.all([1, 2, 3].map(run))
@@ -170,6 +171,7 @@ test('operands that do not fit are refused', async (t) => {
   await refused(runOp('loss', [pred, pred, weight], outputs, { kind: 'l3' }), /loss: kind is 'l3'/)
   const target = randomTensor('f32', [3, 2], 1)
   await refused(runOp('loss', [pred, target, weight], outputs, { kind: 'l2' }), /loss: target is \[3, 2\].*\[2, 3\]/)
-  await refused(runOp('loss_backward', [pred, pred, weight], [tensor('bf16', [2, 3])], { kind: 'l2', scale: 1 }), /dpred is bf16/)
+  const wrong = tensor('bf16', [2, 3])
+  await refused(runOp('loss_backward', [pred, pred, weight], [wrong], { kind: 'l2', scale: 1 }), /dpred is bf16/)
   await refused(runOp('gaussian_kl', [pred], outputs), /gaussian_kl: moments \[2, 3\] must be \[N, .., 2C\]/)
 })

@@ -43,8 +43,9 @@ for (const dtype of dtypes) {
     }
   })
 
-  test(`upsample_nearest copies the pixel at floor(i H / Ho), and its backward sums them up again, in ${dtype}`, async (t) => {
-    for (const [h, w, ho, wo, c] of [[2, 3, 4, 6, 33], [3, 4, 5, 7, 7], [1, 1, 3, 2, 1], [8, 8, 16, 16, 130]] as const) {
+  test(`upsample_nearest copies the pixel at floor(i H / Ho), its backward sums the copies, in ${dtype}`, async (t) => {
+    const sizes = [[2, 3, 4, 6, 33], [3, 4, 5, 7, 7], [1, 1, 3, 2, 1], [8, 8, 16, 16, 130]] as const
+    for (const [h, w, ho, wo, c] of sizes) {
       const x = randomTensor(dtype, [2, h, w, c], 5)
       const dy = randomTensor(dtype, [2, ho, wo, c], 6)
       const source = (i: number) => {
@@ -67,12 +68,12 @@ for (const dtype of dtypes) {
     }
   })
 
-  test(`embedding adds token and position, its backward adds to the rows that were read, in ${dtype}`, async (t) => {
+  test(`embedding adds token and position, its backward adds to the rows it read, in ${dtype}`, async (t) => {
     for (const columns of [1, 7, 33, 300]) {
       const token = randomTensor(dtype, [9, columns], 7)
       const position = randomTensor(dtype, [6, columns], 8)
       const ids = [3, 3, 0, 8, 1, 8, 8, 3, 3, 0]
-      const at = (row: number, c: number, length = 5) => [ids[row]! * columns + c, (row % length) * columns + c] as const
+      const at = (row: number, c: number) => [ids[row]! * columns + c, (row % 5) * columns + c] as const
       const idsTensor = tensor('i32', [2, 5], ids)
       const [y] = await runOp('embedding', [idsTensor, token, position], [tensor(dtype, [2, 5, columns])])
       const expected = indices(10 * columns).map((i) => {
@@ -104,7 +105,8 @@ for (const dtype of dtypes) {
     for (const half of [1, 7, 160]) {
       for (const [cosFirst, shift] of [[1, 0], [0, 0.5], [0, 0]] as const) {
         const attributes = { channels: 2 * half, max_period: 10000, cos_first: cosFirst, shift }
-        const [y] = await runOp('timestep_embedding', [tensor('f32', [5], timesteps)], [tensor(dtype, [5, 2 * half])], attributes)
+        const inputs = [tensor('f32', [5], timesteps)]
+        const [y] = await runOp('timestep_embedding', inputs, [tensor(dtype, [5, 2 * half])], attributes)
         // f32 where PyTorch has f32; sine and cosine in double precision.
         const f = Math.fround
         const angle = (n: number, i: number) =>
@@ -150,13 +152,13 @@ test('shapes and attributes that do not fit are refused with both shapes', async
   await refused(runOp('sum_rows', [x], [tensor('f32', [6])], { groups: 1 }), /sum_rows: y is \[6\].*\[4, 6\].*\[1, 6\]/)
   await refused(runOp('slice', [x], [tensor('f32', [4, 3])], { start: 4, count: 3 }), /slice: columns 4 .. 7.*\[4, 6\]/)
   await refused(runOp('slice', [x], [tensor('f32', [4, 3])], { start: -1, count: 3 }), /slice: columns -1/)
-  await refused(runOp('concat', [x, randomTensor('f32', [3, 6], 1)], [tensor('f32', [4, 12])]), /concat: b is \[3, 6\].*\[4, 6\]/)
-  await refused(runOp('upsample_nearest', [x], [tensor('f32', [4, 12])]), /upsample_nearest: x \[4, 6\] and y \[4, 12\]/)
+  const wide = tensor('f32', [4, 12])
+  await refused(runOp('concat', [x, randomTensor('f32', [3, 6], 1)], [wide]), /concat: b is \[3, 6\].*\[4, 6\]/)
+  await refused(runOp('upsample_nearest', [x], [wide]), /upsample_nearest: x \[4, 6\] and y \[4, 12\]/)
   const long = [tensor('i32', [1, 4], [0, 0, 0, 0]), randomTensor('f32', [2, 3], 1), randomTensor('f32', [3, 3], 2)]
-  await refused(runOp('embedding', long, [tensor('f32', [1, 4, 3])]), /embedding: ids \[1, 4\] are longer than position \[3, 3\]/)
-  const accumulator = tensor('f32', [9, 6])
-  await refused(
-    runOp('embedding_backward', [tensor('f32', [1, 1, 6], new Array(6).fill(1)), tensor('i32', [1, 1], [0])], [accumulator]),
-    /embedding_backward: dtoken \[9, 6\].*buffer/,
-  )
+  const y = tensor('f32', [1, 4, 3])
+  await refused(runOp('embedding', long, [y]), /embedding: ids \[1, 4\] are longer than position \[3, 3\]/)
+  const backward = [randomTensor('f32', [1, 1, 6], 3), tensor('i32', [1, 1], [0])]
+  const inArena = tensor('f32', [9, 6])
+  await refused(runOp('embedding_backward', backward, [inArena]), /embedding_backward: dtoken \[9, 6\].*buffer/)
 })

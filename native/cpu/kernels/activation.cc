@@ -28,7 +28,9 @@ std::unique_ptr<Kernel> make_activation(const KernelRequest& request) {
       return kernel_from([n](const Operands& operands) {
         const T* x = operands.inputs[0].as<const T>();
         T* y = operands.outputs[0].as<T>();
-        parallel_for(n, kElementGrain, [=](int64_t begin, int64_t end) { apply<F>(x + begin, y + begin, end - begin); });
+        parallel_for(n, kElementGrain, [=](int64_t begin, int64_t end) {
+          apply<F>(x + begin, y + begin, end - begin);
+        });
       });
     });
   });

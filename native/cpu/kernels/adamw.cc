@@ -1,6 +1,6 @@
-// adamw: one step of AdamW (Loshchilov and Hutter, arXiv 1711.05101) over the trainable parameters, in place, in the order
-// of operations of torch.optim.AdamW, with the gradient clipped as torch.nn.utils.clip_grad_norm_ does. The bf16 shadow that
-// the matmuls read is written in the same pass. When the norm is not finite nothing changes.
+// adamw: one step of AdamW (Loshchilov and Hutter, arXiv 1711.05101) over the trainable parameters, in place, in the
+// order of operations of torch.optim.AdamW, with the gradient clipped as torch.nn.utils.clip_grad_norm_ does. The bf16
+// shadow that the matmuls read is written in the same pass. When the norm is not finite nothing changes.
 #include <cmath>
 #include <vector>
 
@@ -53,14 +53,14 @@ std::vector<Piece> read_pieces(const KernelRequest& request, int64_t size, int64
   const std::vector<int64_t> group = instruction.integers("group");
   const std::vector<double>& weight_decay = instruction.numbers("weight_decay");
   require(count.size() == start.size() && group.size() == start.size() && weight_decay.size() == start.size(),
-          "adamw: start, count, group and weight_decay have ", start.size(), ", ", count.size(), ", ", group.size(), " and ",
-          weight_decay.size(), " entries; they must be as many");
+          "adamw: start, count, group and weight_decay have ", start.size(), ", ", count.size(), ", ", group.size(),
+          " and ", weight_decay.size(), " entries; they must be as many");
   std::vector<Piece> pieces;
   for (size_t i = 0; i < start.size(); i++) {
-    require(start[i] >= 0 && count[i] >= 0 && start[i] <= size && count[i] <= size - start[i], "adamw: range ", i, " is ",
-            start[i], " .. ", start[i] + count[i], ", params has ", size, " elements");
-    require(group[i] >= 0 && group[i] < groups, "adamw: range ", i, " is of group ", group[i], ", scalars holds ", groups,
-            " learning rates");
+    require(start[i] >= 0 && count[i] >= 0 && start[i] <= size && count[i] <= size - start[i], "adamw: range ", i,
+            " is ", start[i], " .. ", start[i] + count[i], ", params has ", size, " elements");
+    require(group[i] >= 0 && group[i] < groups, "adamw: range ", i, " is of group ", group[i], ", scalars holds ",
+            groups, " learning rates");
     for (int64_t done = 0; done < count[i]; done += kElementGrain) {
       pieces.push_back({start[i] + done, std::min(kElementGrain, count[i] - done), group[i], weight_decay[i]});
     }
@@ -83,7 +83,8 @@ std::unique_ptr<Kernel> make_adamw(const KernelRequest& request) {
     expect_shape(request, "shadow", request.outputs[3], params.shape, "params", params);
   }
   const TensorSpec& scalars = request.inputs[5];
-  require(elements_of(request.inputs[4].shape) == 1, "adamw: norm is ", to_string(request.inputs[4].shape), ", not [1]");
+  require(elements_of(request.inputs[4].shape) == 1, "adamw: norm is ", to_string(request.inputs[4].shape),
+          "; it must be [1]");
   require(scalars.shape.size() == 1 && scalars.shape[0] >= 2, "adamw: scalars is ", to_string(scalars.shape),
           "; it must be [2 + groups]");
 

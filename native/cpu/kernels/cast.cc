@@ -1,15 +1,14 @@
 // cast: y = x in the dtype of y (f32, bf16), rounded to nearest even.
-#include <cstring>
-
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
 namespace {
 
-void convert(const float* x, float* y, int64_t n) { std::memcpy(y, x, n * sizeof(float)); }
-void convert(const bf16* x, bf16* y, int64_t n) { std::memcpy(y, x, n * sizeof(bf16)); }
-void convert(const bf16* x, float* y, int64_t n) { convert_row(x, y, n); }
-void convert(const float* x, bf16* y, int64_t n) { convert_row(x, y, n); }
+template <typename From, typename To>
+LORIKEET_CLONES void apply(const From* x, To* y, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) y[i] = from_f32<To>(to_f32(x[i]));
+}
 
 std::unique_ptr<Kernel> make_cast(const KernelRequest& request) {
   expect_operands(request, {"x"}, {"y"});
@@ -27,7 +26,7 @@ std::unique_ptr<Kernel> make_cast(const KernelRequest& request) {
       return kernel_from([n](const Operands& operands) {
         const From* x = operands.inputs[0].as<const From>();
         To* y = operands.outputs[0].as<To>();
-        parallel_for(n, kElementGrain, [=](int64_t begin, int64_t end) { convert(x + begin, y + begin, end - begin); });
+        parallel_for(n, kElementGrain, [=](int64_t begin, int64_t end) { apply(x + begin, y + begin, end - begin); });
       });
     });
   });

@@ -5,8 +5,8 @@
 
 namespace lorikeet::cpu {
 
-// Throws Error naming the first of the ids[N, L] outside 0 .. vocabulary - 1. Ids come from outside, so run() checks them
-// before any work.
+// Throws Error naming the first of the ids[N, L] outside 0 .. vocabulary - 1. Ids come from outside, so run() checks
+// them before any work.
 inline void expect_ids(const char* op, const int32_t* ids, int64_t n, int64_t length, int64_t vocabulary) {
   for (int64_t i = 0; i < n * length; i++) {
     require(ids[i] >= 0 && ids[i] < vocabulary, op, ": id ", ids[i], " at [", i / length, ", ", i % length,

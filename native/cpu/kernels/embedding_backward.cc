@@ -1,5 +1,5 @@
-// embedding_backward: dtoken[ids[n, l]] += dy[n, l] and dposition[l] += dy[n, l], in the order of the rows. Threads take
-// columns, so no two write to the same place and the order never changes.
+// embedding_backward: dtoken[ids[n, l]] += dy[n, l] and dposition[l] += dy[n, l], in the order of the rows. Threads
+// take columns, so no two write to the same place and the order never changes.
 #include "../elementwise.h"
 #include "embedding.h"
 
@@ -34,8 +34,8 @@ std::unique_ptr<Kernel> make_embedding_backward(const KernelRequest& request) {
     const TensorSpec& dposition = request.outputs[1];
     expect_accumulator(request, "dposition", dposition);
     expect_shape(request, "dposition", dposition, {rows_of(dposition), columns}, "dy", dy);
-    require(length <= rows_of(dposition), "embedding_backward: ids ", to_string(ids.shape), " are longer than dposition ",
-            to_string(dposition.shape));
+    require(length <= rows_of(dposition), "embedding_backward: ids ", to_string(ids.shape),
+            " are longer than dposition ", to_string(dposition.shape));
   }
 
   return by_dtype(dy.dtype, [=, has_token = request.has_output(0), has_position = request.has_output(1)](auto zero) {

@@ -1,5 +1,5 @@
-// The diagonal Gaussian that an autoencoder's encoder returns: moments[N, H, W, 2C] = [mean | log variance], the log variance
-// clamped as in the original implementation (CompVis latent-diffusion, DiagonalGaussianDistribution).
+// The diagonal Gaussian that an autoencoder's encoder returns: moments[N, H, W, 2C] = [mean | log variance], the log
+// variance clamped as in the original implementation (CompVis latent-diffusion, DiagonalGaussianDistribution).
 #pragma once
 
 #include "../elementwise.h"

@@ -1,5 +1,6 @@
-// gaussian_kl: per_sample[n] = mean over the elements of z of (mean^2 + exp(logvar) - 1 - logvar) / 2, the distance of the
-// encoder's Gaussian from the standard normal one; total = mean of per_sample. Summed in f64, in parts of a fixed size.
+// gaussian_kl: per_sample[n] = mean over z of (mean^2 + exp(logvar) - 1 - logvar) / 2, the divergence of
+// the encoder's Gaussian from the standard normal one; total = mean of per_sample. Summed in f64, in parts of a fixed
+// size.
 #include "gaussian.h"
 
 namespace lorikeet::cpu {
@@ -41,7 +42,8 @@ std::unique_ptr<Kernel> make_gaussian_kl(const KernelRequest& request) {
       parallel_for(batch * parts, 1, [=](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; i++) {
           const int64_t first = i % parts * grain;
-          sum[i] = sum_part(moments + (i / parts * rows + first) * 2 * channels, std::min(grain, rows - first), channels);
+          const T* part = moments + (i / parts * rows + first) * 2 * channels;
+          sum[i] = sum_part(part, std::min(grain, rows - first), channels);
         }
       });
       double total = 0;

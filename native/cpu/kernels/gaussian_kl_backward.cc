@@ -1,5 +1,5 @@
-// gaussian_kl_backward: scale * d total / d moments: dmean = f * mean, dlogvar = f * (exp(logvar) - 1) / 2 (0 where the log
-// variance is clamped), f = scale / elements of z.
+// gaussian_kl_backward: scale * d total / d moments: dmean = f * mean, dlogvar = f * (exp(logvar) - 1) / 2 (0 where the
+// log variance is clamped), f = scale / elements of z.
 #include "gaussian.h"
 
 namespace lorikeet::cpu {

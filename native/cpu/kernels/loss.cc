@@ -1,5 +1,5 @@
-// loss: per_sample[n] = weight[n] * mean of f(pred[n] - target[n]); total = mean of per_sample. Summed in f64, in parts of a
-// fixed size.
+// loss: per_sample[n] = weight[n] * mean of f(pred[n] - target[n]); total = mean of per_sample. Summed in f64, in parts
+// of a fixed size.
 #include "loss.h"
 
 namespace lorikeet::cpu {

@@ -1,5 +1,5 @@
-// The elementwise losses of the difference d = prediction - target, with their slopes: as kohya-ss/sd-scripts defines them
-// (conditional_loss), c being huber_c.
+// The elementwise losses of the difference d = prediction - target, with their slopes: as kohya-ss/sd-scripts defines
+// them (conditional_loss), c being huber_c.
 #pragma once
 
 #include <cmath>

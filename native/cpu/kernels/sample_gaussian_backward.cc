@@ -5,7 +5,8 @@ namespace lorikeet::cpu {
 namespace {
 
 template <typename T>
-LORIKEET_CLONES void apply(const T* dz, const T* moments, const float* eps, T* dmoments, int64_t rows, int64_t channels) {
+LORIKEET_CLONES void apply(const T* dz, const T* moments, const float* eps, T* dmoments, int64_t rows,
+                           int64_t channels) {
   for (int64_t row = 0; row < rows; row++) {
     const T* logvar = moments + (row * 2 + 1) * channels;
     T* dmean = dmoments + row * 2 * channels;
@@ -40,8 +41,8 @@ std::unique_ptr<Kernel> make_sample_gaussian_backward(const KernelRequest& reque
       const float* eps = operands.inputs[2].as<const float>();
       T* dmoments = operands.outputs[0].as<T>();
       parallel_for(rows, row_grain(channels), [=](int64_t begin, int64_t end) {
-        apply(dz + begin * channels, moments + begin * 2 * channels, eps + begin * channels, dmoments + begin * 2 * channels,
-              end - begin, channels);
+        apply(dz + begin * channels, moments + begin * 2 * channels, eps + begin * channels,
+              dmoments + begin * 2 * channels, end - begin, channels);
       });
     });
   });

@@ -1,5 +1,6 @@
-// sum_rows: the rows of x[.., C] in G equal consecutive groups, each summed: y[G, C], or [C] added to an f32 buffer (G = 1).
-// Rows are summed in f32 in parts of a fixed size, the parts in f64, so the result does not depend on the threads.
+// sum_rows: the rows of x[.., C] in G equal consecutive groups, each summed: y[G, C], or [C] added to an f32 buffer
+// (G = 1). Rows are summed in f32 in parts of a fixed size, the parts in f64, so the result does not depend on the
+// threads.
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {

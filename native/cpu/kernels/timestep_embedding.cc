@@ -1,7 +1,7 @@
-// timestep_embedding: y[n] = [sin | cos] or [cos | sin] of t[n] * f_i with f_i = exp(-ln(max_period) i / (C/2 - shift)), the
-// sinusoidal embedding of diffusion models.
-// The angle is rounded to f32 where PyTorch rounds it: at t = 999 that rounding changes the sine by up to 3e-5, and models
-// were trained with it. Only the functions themselves are evaluated in f64.
+// timestep_embedding: y[n] = [sin | cos] or [cos | sin] of t[n] * f_i with f_i = exp(-ln(max_period) i/(C/2 - shift)),
+// the sinusoidal embedding of diffusion models.
+// The angle is rounded to f32 where PyTorch rounds it: at t = 999 that rounding changes the sine by up to 3e-5, and
+// models were trained with it. Only the functions themselves are evaluated in f64.
 #include <cmath>
 #include <vector>
 
@@ -23,7 +23,8 @@ std::unique_ptr<Kernel> make_timestep_embedding(const KernelRequest& request) {
   expect_shape(request, "t", t, {batch}, "y", y);
   expect_shape(request, "y", y, {batch, 2 * half}, "t", t);
   require(max_period > 0, "timestep_embedding: max_period is ", max_period, "; it must be above 0");
-  require(half - shift > 0, "timestep_embedding: shift is ", shift, "; it must be below half of y's ", 2 * half, " columns");
+  require(half - shift > 0, "timestep_embedding: shift is ", shift, "; it must be below half of y's ", 2 * half,
+          " columns");
 
   std::vector<float> frequencies(half);
   for (int64_t i = 0; i < half; i++) {

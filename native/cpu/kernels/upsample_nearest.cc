@@ -1,4 +1,5 @@
-// upsample_nearest: x[N, H, W, C] -> y[N, Ho, Wo, C], y[i, j] = x[floor(i H / Ho), floor(j W / Wo)], as PyTorch's "nearest".
+// upsample_nearest: x[N, H, W, C] -> y[N, Ho, Wo, C], y[i, j] = x[floor(i H / Ho), floor(j W / Wo)], as PyTorch's
+// "nearest".
 #include <cstring>
 
 #include "../elementwise.h"
