@@ -41,8 +41,11 @@ EngineObject::EngineObject(const Napi::CallbackInfo& info) : Napi::ObjectWrap<En
   napi_add_env_cleanup_hook(info.Env(), stop_when_environment_ends, this);
 }
 
-EngineObject::~EngineObject() {
-  if (!worker_ && !engine_) return;
+EngineObject::~EngineObject() { close_now(); }
+
+// The hook goes with the engine: another engine may come to lie at this address.
+void EngineObject::close_now() {
+  if (!worker_) return;
   napi_remove_env_cleanup_hook(Env(), stop_when_environment_ends, this);
   shut_down();
 }
@@ -263,6 +266,6 @@ Napi::Value EngineObject::profile_report(const Napi::CallbackInfo& info) {
   return report;
 }
 
-void EngineObject::close(const Napi::CallbackInfo&) { shut_down(); }
+void EngineObject::close(const Napi::CallbackInfo&) { close_now(); }
 
 }  // namespace lorikeet::binding

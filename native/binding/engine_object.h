@@ -17,6 +17,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   static Napi::Function define(Napi::Env env);
   explicit EngineObject(const Napi::CallbackInfo& info);
   ~EngineObject() override;
+  void close_now();
   void shut_down();  // when the environment ends, or by close()
 
  private:

@@ -1,12 +1,14 @@
 #include "convert.h"
 
+#include "elementwise.h"
+
 namespace lorikeet::cpu {
 
-__attribute__((target_clones("avx512f", "default"))) static void widen(const bf16* from, float* to, int64_t n) {
+LORIKEET_CLONES static void widen(const bf16* from, float* to, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = to_f32(from[i]);
 }
 
-__attribute__((target_clones("avx512f", "default"))) static void narrow(const float* from, bf16* to, int64_t n) {
+LORIKEET_CLONES static void narrow(const float* from, bf16* to, int64_t n) {
   for (int64_t i = 0; i < n; i++) to[i] = to_bf16(from[i]);
 }
 
