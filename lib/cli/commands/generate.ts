@@ -1,17 +1,18 @@
 /** `lorikeet generate`: text to image. */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
-import type { Argv, InferredOptionTypes } from 'yargs'
+import type { Argv } from 'yargs'
 import { LorikeetError } from '../../base/errors'
 import { samplers } from '../../diffusion/samplers'
 import { generate, type Generated, type GenerateOptions } from '../../generate/generate'
 import { findLoras, parseLoraOption, resolvePrompt } from '../../generate/loras'
 import { grid, writePng } from '../../generate/png'
-import { openDevice } from '../../pipeline/device'
 import type { Values } from '../../pipeline/images'
 import { loadPipeline, type Pipeline } from '../../pipeline/pipeline'
 import type { LoraUse } from '../../pipeline/runtime'
+import { deviceArguments, deviceFrom, jsonArgument } from '../arguments'
 import { defineCommand } from '../command'
+import { loadingBar } from '../loading'
 import { createRenderer, type Renderer } from '../render'
 
 const options = {
@@ -32,18 +33,15 @@ const options = {
   batch: { type: 'number', default: 1, describe: 'Images made at once' },
   'clip-skip': { type: 'number', default: 1, describe: '1 takes the last layer of the text encoder, 2 the last but one' },
   'low-memory': { type: 'boolean', default: false, describe: 'The halves of guidance one after the other' },
-  device: { type: 'string', default: 'cpu', describe: 'Device' },
-  threads: { type: 'number', describe: 'Threads of the cpu; all cores unless given' },
-  'compute-dtype': { choices: ['auto', 'f32', 'bf16'] as const, default: 'auto' as const, describe: 'What to compute in' },
-  json: { type: 'boolean', default: false, describe: 'Print one JSON object a line' },
 } as const
 
-type Arguments = InferredOptionTypes<typeof options>
+const build = (parser: Argv) => jsonArgument(deviceArguments(parser.options(options)))
+type Arguments = ReturnType<typeof build> extends Argv<infer Options> ? Options : never
 
 export const generateCommand = defineCommand<Arguments>({
   command: 'generate',
   describe: 'Make images from text',
-  builder: (parser: Argv) => parser.options(options),
+  builder: build,
   handler: run,
 })
 
@@ -56,11 +54,11 @@ interface Job {
 
 async function run(args: Arguments): Promise<void> {
   const renderer = createRenderer(args.json)
-  checkArguments(args)
+  checkFolder(args)
   const jobs = planJobs(args)
-  const device = openDevice(args.device, { computeDtype: args['compute-dtype'], ...(args.threads !== undefined && { threads: args.threads }) })
+  const device = deviceFrom(args)
   for (const note of device.notes) renderer.say(note)
-  const pipe = await loadPipeline(args.base, { device, ...loading(renderer) })
+  const pipe = await loadPipeline(args.base, { device, onProgress: loadingBar(renderer) })
   try {
     // All strengths of one seed must share it, so a random one is drawn here.
     const seed = args.seed ?? Math.floor(Math.random() * 2 ** 32)
@@ -80,12 +78,10 @@ async function run(args: Arguments): Promise<void> {
 }
 
 /** What would only be noticed when the pictures are done. */
-function checkArguments({ out, threads }: Arguments): void {
+function checkFolder({ out }: Arguments): void {
   const folder = path.dirname(out)
   if (!fs.existsSync(folder))
     throw new LorikeetError('usage', 'there is no such folder', { where: folder, fix: 'Create it first, or correct --out' })
-  if (threads !== undefined && !(Number.isInteger(threads) && threads > 0))
-    throw new LorikeetError('usage', 'must be a whole number from 1', { where: '--threads', received: String(threads) })
 }
 
 /** LoRA files are looked up before the model is loaded, so that a wrong name costs no time. */
@@ -106,19 +102,6 @@ function parseStrengths(text: string): number[] {
   const strengths = text.split(',').map((part) => (part.trim() === '' ? NaN : Number(part)))
   if (strengths.every(Number.isFinite) && new Set(strengths).size === strengths.length) return strengths
   throw new LorikeetError('usage', 'is no list of different numbers', { where: '--strengths', expected: 'e.g. 0,0.4,0.7,1', received: text })
-}
-
-function loading(renderer: Renderer): Pick<Parameters<typeof loadPipeline>[1], 'onProgress'> {
-  let bar: ReturnType<Renderer['bar']> | undefined
-  return {
-    onProgress({ network, done, total }) {
-      bar ??= renderer.bar(`Loading ${network}`, total)
-      bar.update(done)
-      if (done < total) return
-      bar.end()
-      bar = undefined
-    },
-  }
 }
 
 async function make(

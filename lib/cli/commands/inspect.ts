@@ -11,7 +11,7 @@ const build = (parser: Argv) =>
     .positional('file', { type: 'string', demandOption: true, describe: 'LoRA or checkpoint (.safetensors), or a picture (.png)' })
     .option('all', { type: 'boolean', default: false, describe: 'All tensors and all metadata in full' })
     .option('json', { type: 'boolean', default: false, describe: 'Print one JSON object' })
-type Arguments = Awaited<ReturnType<typeof build>['argv']>
+type Arguments = ReturnType<typeof build> extends Argv<infer Options> ? Options : never
 
 export const inspectCommand = defineCommand<Arguments>({
   command: 'inspect <file>',
