@@ -56,13 +56,13 @@ export function createRenderer(json: boolean, { out, err }: Streams = { out: pro
     say: (text) => around(() => err.write(`${text}\n`)),
     bar(label, total) {
       const speed = createSpeed()
-      let last = -Infinity
+      // A file gets no line for what is done at once.
+      let last = err.isTTY ? -Infinity : performance.now()
       return {
         update(done, details = '') {
           const now = performance.now()
           speed.note(done, now)
-          const due = done >= total || now - last >= (err.isTTY ? redrawMs.terminal : redrawMs.file)
-          if (!due) return
+          if (now - last < (err.isTTY ? redrawMs.terminal : redrawMs.file) && !(err.isTTY && done >= total)) return
           last = now
           const line = barLine(label, { done, total, perSecond: speed.perSecond() }, details)
           if (!err.isTTY) {

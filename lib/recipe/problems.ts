@@ -54,8 +54,8 @@ export function recipeError(name: string, source: RecipeSource, issues: readonly
 }
 
 function describe(issue: Issue, source: RecipeSource): Problem[] {
-  const flat = branchOf(issue, source)
-  if (flat !== issue) return flat
+  const branch = branchOf(issue)
+  if (branch) return branch.flatMap((inner) => describe(inner, source))
   const at = (path: Path) => ({ key: render(path), where: whereOf(source, path) })
   if (issue.code === 'unrecognized_keys')
     return issue.keys.map((key) => ({ ...at([...issue.path, key]), problem: 'there is no such key', ...suggest(issue.path, key) }))
@@ -83,12 +83,12 @@ function expectation(message: string): string | undefined {
     .replace(/["']/g, '')
 }
 
-/** Of an alternative, the branch that the person most likely meant: the one that the value's own type belongs to. */
-function branchOf(issue: Issue, source: RecipeSource): Problem[] | Issue {
-  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return issue
-  const atRoot = (errors: readonly Issue[]) => errors.some((e) => e.path.length === 0 && e.code === 'invalid_type')
-  const branch = issue.errors.find((errors) => !atRoot(errors)) ?? issue.errors[0]!
-  return branch.flatMap((inner) => describe({ ...inner, path: [...issue.path, ...inner.path] }, source))
+/** Of an alternative, what is wrong with the branch that the person most likely meant: the one of the value's own type. */
+function branchOf(issue: Issue): Issue[] | undefined {
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return undefined
+  const isOtherType = (errors: readonly Issue[]) => errors.some((e) => e.path.length === 0 && e.code === 'invalid_type')
+  const branch = issue.errors.find((errors) => !isOtherType(errors)) ?? issue.errors[0]!
+  return branch.map((inner) => ({ ...inner, path: [...issue.path, ...inner.path] }))
 }
 
 function suggest(path: Path, key: string): { fix: string } {

@@ -5,7 +5,7 @@
  */
 import { z } from 'zod'
 import { datasetSchema } from '../dataset'
-import { inputPerturbationOptions, multiresNoiseOptions, noiseOffsetOptions } from '../diffusion/noise'
+import { multiresNoiseOptions, noiseOffsetOptions } from '../diffusion/noise'
 import { samplers } from '../diffusion/samplers'
 import { lrSchedules } from '../optimizers/lr-schedules'
 import { adapterSchema, lossSchema, trainerSchema } from '../train/trainer-options'
@@ -28,6 +28,11 @@ export const outputSchema = z.strictObject({
   save_precision: z.enum(['fp16', 'bf16', 'float']).default('fp16').describe('Numbers in the LoRA file; checkpoints are always f32'),
   save_every_n_steps: count.optional().describe('Save the LoRA and a checkpoint to resume from every n steps'),
   save_every_n_epochs: count.optional().describe('The same every n epochs'),
+  checkpoint_every_n_steps: z
+    .int()
+    .min(0)
+    .default(100)
+    .describe('Also write a checkpoint to resume from every n steps, without a LoRA; the newest two are kept; 0 never'),
   keep_last: count.optional().describe('Keep only the last n of these intermediate saves; all unless set'),
   title: z.string().optional().describe('Title in the metadata; the name unless set'),
   author: z.string().optional().describe('Author in the metadata'),
@@ -70,13 +75,6 @@ export const trainSchema = z
       })
       .optional()
       .describe('Add coarser noise (pyramid noise)'),
-    input_perturbation: z
-      .strictObject({
-        strength: inputPerturbationOptions.shape.strength.describe('Strength; 0.1 is usual'),
-        random: inputPerturbationOptions.shape.random.describe('Draw the strength anew in each step'),
-      })
-      .optional()
-      .describe('Perturb the noise that is added, not the target'),
   })
   .superRefine((train, context) => {
     const refuse = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message })

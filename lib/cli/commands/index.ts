@@ -1,6 +1,9 @@
 /** The commands, in the order in which help shows them. Adding one is a file here and one line below. */
 import type { Command } from '../command'
+import { benchCommand } from './bench'
 import { generateCommand } from './generate'
 import { inspectCommand } from './inspect'
+import { planCommand } from './plan'
+import { trainCommand } from './train'
 
-export const commands: readonly Command[] = [generateCommand, inspectCommand]
+export const commands: readonly Command[] = [trainCommand, planCommand, generateCommand, inspectCommand, benchCommand]

@@ -1,0 +1,51 @@
+/** `lorikeet plan`: what a recipe would train and what memory that takes, without training. Works without the addon. */
+import type { Argv } from 'yargs'
+import { LorikeetError } from '../../base/errors'
+import { formatBytes } from '../../base/units'
+import { renderReport } from '../../dataset'
+import { openBaseModel } from '../../pipeline/base-model'
+import type { Device } from '../../pipeline/device'
+import { readRecipe } from '../../recipe'
+import { prepareData } from '../../train/prepare'
+import { memoryLimit, renderMemory } from '../../train/report'
+import { deviceFrom, parseBytes, recipeArguments, type DeviceArguments, type RecipeArguments } from '../arguments'
+import { defineCommand } from '../command'
+import { createRenderer, type Renderer } from '../render'
+
+export const planCommand = defineCommand<RecipeArguments>({
+  command: 'plan <recipe>',
+  describe: 'Show what a recipe would train, and the memory that it takes',
+  builder: (parser: Argv) => recipeArguments(parser),
+  async handler(args) {
+    const renderer = createRenderer(args.json)
+    const recipe = readRecipe(args.recipe, args.set)
+    const budget = args.budget === undefined ? memoryLimit() : parseBytes('--budget', args.budget)
+    const base = openBaseModel(recipe.base)
+    const device = planningDevice(args, renderer)
+    const { memory } = await prepareData({ base, device, tokenize: (text) => base.tokenizer.tokenize(text) }, recipe, {
+      budget,
+      onEvent(event) {
+        if (event.kind !== 'report') return
+        const { dataset, memory } = event
+        renderer.print(`${renderReport(dataset)}\n${renderMemory(memory)}`, { event: 'report', dataset, memory })
+      },
+    })
+    renderer.print(`It fits: ${formatBytes(memory.peak)} of ${formatBytes(budget)}`, { event: 'fits', peak: memory.peak, budget })
+  },
+})
+
+/** The device; where the addon is not built, one that can only be planned for. */
+function planningDevice(args: DeviceArguments, renderer: Renderer): Device {
+  try {
+    return deviceFrom(args)
+  } catch (error) {
+    if (error instanceof LorikeetError && error.kind === 'usage') throw error
+    const wanted = args['compute-dtype']
+    const computeDtype = wanted === 'auto' ? 'bf16' : wanted
+    renderer.say(`Note: the native addon is not there, so the plan is for ${computeDtype}`)
+    const openEngine = () => {
+      throw error
+    }
+    return { name: args.device, description: args.device, computeDtype, notes: [], openEngine }
+  }
+}

@@ -1,0 +1,150 @@
+/** What a run needs in memory, and which settings would make it fit: known before anything is allocated. */
+import * as os from 'node:os'
+import { formatBytes } from '../base/units'
+import type { BatchPlan } from '../dataset'
+import { parseLoraFile } from '../formats/lora-file'
+import { openSafetensors } from '../formats/safetensors'
+import { createGraph } from '../graph/graph'
+import { planMemory } from '../graph/passes/plan'
+import { elements, type ComputeDType } from '../graph/tensor'
+import { latentDownscale } from '../models/families/sd15'
+import { createScope, type NetworkName, type Scope } from '../models/scope'
+import { buildDecoder, buildEncoder, buildTextEncoder, type LatentSize } from '../pipeline/networks'
+import type { Pipeline } from '../pipeline/pipeline'
+import { modulesOf } from '../pipeline/runtime'
+import type { Recipe } from '../recipe'
+import { trainerInput } from './from-recipe'
+import type { StepShape } from './objective'
+import { planTraining, type TrainingPlan } from './plan'
+import { createStepContext } from './trainer'
+import { trainerSchema } from './trainer-options'
+
+/** Bytes. One arena serves everything, so it is as large as the largest user needs it. */
+export interface MemoryReport extends TrainingPlan {
+  computeDtype: ComputeDType
+  /** VAE with its intermediates, before the first step. */
+  caching: number
+  /** VAE and text encoder beside the training, while samples are drawn; 0 without samples. */
+  previews: number
+  /** The most at any time. */
+  peak: number
+}
+
+type PlanBase = Pick<Pipeline, 'base' | 'device'>
+
+/** @param shapes every batch shape of the run, or the largest ones. Reads headers of the model, nothing else */
+export function planRun({ base, device }: PlanBase, recipe: Recipe, shapes: readonly StepShape[]): MemoryReport {
+  const options = trainerSchema.parse(trainerInput(recipe))
+  const continued =
+    recipe.continue_from === undefined ? undefined : parseLoraFile(openSafetensors(recipe.continue_from), modulesOf(base))
+  const plan = planTraining(createStepContext({ base, device }, options, continued), shapes)
+  const largest = shapes.reduce((a, b) => (a.height * a.width >= b.height * b.width ? a : b))
+  const { config } = base
+  const network = (name: NetworkName, build: (scope: Scope) => void) => planNetwork(device.computeDtype, name, build)
+  const trainsVae = recipe.train.vae_lr > 0
+  const vae = network('vae', (scope) => buildEncoder(scope, config, { ...largest, batch: 1 }))
+  const text = network('text_encoder', (scope) => buildTextEncoder(scope, config, 1, recipe.train.clip_skip))
+  const caching = trainsVae ? 0 : vae.weights + vae.arena
+  const arena = Math.max(plan.arena, trainsVae ? 0 : vae.arena, text.arena)
+  const total = plan.total - plan.arena + arena
+  let previews = 0
+  if (recipe.samples) {
+    const size = latentSizeOf(recipe.samples)
+    const decoder = network('vae', (scope) => buildDecoder(scope, config, size))
+    previews = total - arena + decoder.weights + text.weights + Math.max(arena, decoder.arena)
+  }
+  return { ...plan, arena, total, computeDtype: device.computeDtype, caching, previews, peak: Math.max(total, caching, previews) }
+}
+
+function latentSizeOf({ width, height }: NonNullable<Recipe['samples']>): LatentSize {
+  return { batch: 1, width: (width ?? 512) / latentDownscale, height: (height ?? 512) / latentDownscale }
+}
+
+/** Bytes of a network's weights, and of its intermediates. */
+function planNetwork(dtype: ComputeDType, name: NetworkName, build: (scope: Scope) => void): { weights: number; arena: number } {
+  const graph = createGraph(name, dtype)
+  const scope = createScope(graph, name)
+  build(scope)
+  const bytesEach = ({ precision }: { precision: 'compute' | 'f32' }) => (precision === 'f32' || dtype === 'f32' ? 4 : 2)
+  const weights = [...scope.requests.values()].reduce((sum, request) => sum + elements(request.shape) * bytesEach(request), 0)
+  return { weights, arena: planMemory(graph).arenaBytes }
+}
+
+/** Text states of 75, 150 or 225 tokens with their start and end. */
+export function stepShapes({ train }: Pick<Recipe, 'train'>, { shapes }: Pick<BatchPlan, 'shapes'>): StepShape[] {
+  const tokens = train.vae_lr > 0 ? 0 : train.max_token_length + 2
+  return shapes.map(({ size, batchSize }) => ({
+    batch: batchSize,
+    height: size.height / latentDownscale,
+    width: size.width / latentDownscale,
+    tokens,
+  }))
+}
+
+/** The shapes that decide the arena: the largest, and up to two within 3 % of it, as aspect ratios differ a little. */
+export function largestShapes(shapes: readonly StepShape[]): StepShape[] {
+  const size = ({ batch, height, width }: StepShape) => batch * height * width
+  const sorted = [...shapes].sort((a, b) => size(b) - size(a))
+  return sorted.filter((shape) => size(shape) >= 0.97 * size(sorted[0]!)).slice(0, 3)
+}
+
+export interface Fitting {
+  /** As for `--set`. */
+  settings: string[]
+  peak: number
+}
+
+/**
+ * Settings with which the run fits, the mildest first; at most two, empty when none was found. Other resolutions are
+ * estimated with a square.
+ */
+export function findFitting(pipe: PlanBase, recipe: Recipe, shapes: readonly StepShape[], budget: number): Fitting[] {
+  const shape = largestShapes(shapes)[0]!
+  const side = Math.round(Math.sqrt(shape.height * shape.width)) * latentDownscale
+  const smaller = [768, 640, 512, 448, 384, 320, 256].filter((resolution) => resolution < side)
+  const blocks = recipe.train.checkpointing === 'blocks' ? [] : ['train.checkpointing=blocks']
+  const single = shape.batch > 1 ? ['dataset.batch_size=1'] : []
+  const candidates: { settings: string[]; side?: number }[] = [
+    { settings: blocks },
+    { settings: single },
+    { settings: [...blocks, ...single] },
+    ...smaller.map((resolution) => ({ settings: [...blocks, ...single, `dataset.resolution=${resolution}`], side: resolution })),
+  ]
+  const found: Fitting[] = []
+  const seen = new Set<string>([''])
+  for (const candidate of candidates) {
+    const key = candidate.settings.join()
+    if (seen.has(key) || found.length === 2) continue
+    seen.add(key)
+    const isBlocks = candidate.settings.includes('train.checkpointing=blocks')
+    const changed: Recipe = isBlocks ? { ...recipe, train: { ...recipe.train, checkpointing: 'blocks' } } : recipe
+    const latents = candidate.side === undefined ? undefined : candidate.side / latentDownscale
+    const batch = candidate.settings.includes('dataset.batch_size=1') ? 1 : shape.batch
+    const { peak } = planRun(pipe, changed, [{ ...shape, batch, ...(latents && { height: latents, width: latents }) }])
+    if (peak <= budget) found.push({ settings: candidate.settings, peak })
+  }
+  return found
+}
+
+/** What this process may use: the machine's memory, or less in a container with a limit. */
+export function memoryLimit(): number {
+  const constrained = process.constrainedMemory()
+  return constrained > 0 && constrained < os.totalmem() ? constrained : os.totalmem()
+}
+
+export function renderMemory(report: MemoryReport): string {
+  const rows: [string, number][] = [
+    ['weights of the base', report.weights],
+    ['what is trained', report.params + report.shadow],
+    ['gradients', report.grads],
+    ['optimizer', report.optimizer],
+    ['intermediates', report.arena],
+    ['in all', report.total],
+    ...(report.caching > report.total ? [['before the first step (VAE)', report.caching] as [string, number]] : []),
+    ...(report.previews > 0 ? [['while samples are drawn', report.previews] as [string, number]] : []),
+  ]
+  const width = Math.max(...rows.map(([label]) => label.length))
+  const [largest] = report.shapes
+  const lines = rows.map(([label, bytes]) => `  ${label.padEnd(width)}  ${formatBytes(bytes).padStart(9)}`)
+  return [`Memory (${report.computeDtype}${largest ? `, largest batch ${largest.shape}` : ''}):`, ...lines].join('\n')
+}
