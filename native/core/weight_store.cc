@@ -89,12 +89,15 @@ const WeightSpec& WeightStore::spec(const std::string& name) const { return cons
 
 std::shared_ptr<const PlainWeight> WeightStore::plain(const std::string& name) { return find(name).plain; }
 
-std::shared_ptr<const PackedWeight> WeightStore::packed(const std::string& name, std::shared_ptr<const WeightLayout> layout) {
+std::shared_ptr<const PackedWeight> WeightStore::packed(const std::string& name, const std::string& role,
+                                                        std::shared_ptr<const WeightLayout> layout) {
   Weight& weight = find(name);
   for (const auto& packed : weight.packed) {
-    if (packed->layout->key() == layout->key()) return packed;
+    // A copy that nobody uses any more is as good as a new one only in the layout that is wanted.
+    if (packed->role == role && (packed.use_count() > 1 || packed->layout->key() == layout->key())) return packed;
   }
   auto packed = std::make_shared<PackedWeight>();
+  packed->role = role;
   packed->layout = std::move(layout);
   weight.packed.push_back(packed);
   return packed;

@@ -32,6 +32,7 @@ class WeightLayout {
 
 // What a kernel keeps to reach its weight: the pointer is valid from WeightStore::settle() on.
 struct PackedWeight {
+  std::string role;
   std::shared_ptr<const WeightLayout> layout;
   Block block;
   const void* data() const { return block.data(); }
@@ -53,9 +54,12 @@ class WeightStore {
   bool has(const std::string& name) const { return weights_.count(name) != 0; }
   const WeightSpec& spec(const std::string& name) const;  // throws Error on an unknown name; sources are empty
 
-  // Asks for a copy; it exists after settle(), for as long as somebody holds the handle.
+  // Asks for a copy; it exists after settle(), for as long as somebody holds the handle. There is one packed copy of a
+  // weight for each role ("forward", ..): when an earlier program asked for another layout in that role, its copy is
+  // returned, and the kernel rearranges it in every run. So programs of many sizes do not add up to many copies.
   std::shared_ptr<const PlainWeight> plain(const std::string& name);
-  std::shared_ptr<const PackedWeight> packed(const std::string& name, std::shared_ptr<const WeightLayout> layout);
+  std::shared_ptr<const PackedWeight> packed(const std::string& name, const std::string& role,
+                                             std::shared_ptr<const WeightLayout> layout);
 
   // Makes what was asked for and drops what nobody holds, one weight after the other.
   void settle();

@@ -1,0 +1,110 @@
+#include "linear_layer.h"
+
+#include "checks.h"
+#include "low_rank.h"
+
+namespace lorikeet::cpu {
+
+namespace {
+
+// From this number of rows on, the input's gradient rearranges the forward pass's copy of a weight in every run instead of
+// keeping one of its own. bf16, 1280x1280, 2 cores of a Zen 5: 0.26 ms beside a product of 1.1 ms at 256 rows.
+constexpr int64_t kRearrangedRows = 128;
+
+class RowKernel : public Kernel {
+ public:
+  RowKernel(const KernelRequest& request, int64_t rows, std::vector<RowProduct> products)
+      : products_(request, rows, std::move(products)) {}
+  void run(const Operands& operands) override { products_.run(operands); }
+
+ private:
+  RowProducts products_;
+};
+
+}  // namespace
+
+std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, int64_t rows, int64_t n, int64_t k, DType dtype,
+                                            const Shape& down_layer) {
+  const LowRank low_rank = read_low_rank(request, 3, down_layer, n, dtype);
+  require(request.outputs.size() == 1 + low_rank.adapters(), request.instruction.op, ": ", low_rank.adapters(),
+          " adapters need ", 1 + low_rank.adapters(), " outputs, got ", request.outputs.size());
+  require(n > 0 && k > 0, request.instruction.op, ": the weight ", to_string(request.inputs[1].shape), " is empty");
+  std::vector<RowProduct> products;
+  for (size_t a = 0; a < low_rank.adapters(); a++) {
+    const std::string name = "h_" + std::to_string(a);
+    expect_dtype(request, name.c_str(), request.outputs[1 + a], {dtype});
+    expect_shape(request, name.c_str(), request.outputs[1 + a], with_columns(request.outputs[0].shape, low_rank.ranks[a]), "y",
+                 request.outputs[0]);
+    RowProduct down;
+    down.src = {false, 0, 0, k, dtype};
+    down.dst = {true, 1 + a, 0, low_rank.ranks[a], dtype};
+    down.n = low_rank.ranks[a];
+    down.k = k;
+    down.weights = WeightFeed::of_operand(low_rank.downs[a], strided_desc({k, down.n}, dtype, {1, k}));
+    products.push_back(std::move(down));
+  }
+  RowProduct base;
+  base.src = {false, 0, 0, k, dtype};
+  base.dst = {true, 0, 0, n, dtype};
+  base.n = n;
+  base.k = k;
+  if (request.has_input(2)) base.bias = 2;
+  const Desc plain = strided_desc({k, n}, dtype, {1, k});
+  base.weights = request.inputs[1].space == Space::weight
+                     ? WeightFeed::of_store(request, 1, "forward", plain, packed_weights(k, n, dtype))
+                     : WeightFeed::of_operand(1, plain);
+  products.push_back(std::move(base));
+  append_up_products(low_rank, n, dtype, products);
+  return std::make_unique<RowKernel>(request, rows, std::move(products));
+}
+
+std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, int64_t rows, int64_t n, int64_t k, DType dtype) {
+  const Instruction& instruction = request.instruction;
+  const int64_t adapters = instruction.has("adapters") ? instruction.integer("adapters") : 0;
+  require(adapters >= 0 && instruction.inputs.size() == 2 + 2 * static_cast<size_t>(adapters), instruction.op, ": ", adapters,
+          " adapters need ", 2 + 2 * adapters, " inputs, got ", instruction.inputs.size());
+  require(n > 0 && k > 0, instruction.op, ": the weight ", to_string(request.inputs[1].shape), " is empty");
+  std::vector<RowProduct> products;
+  RowProduct base;
+  base.src = {false, 0, 0, n, dtype};
+  base.dst = {true, 0, 0, k, dtype};
+  base.n = k;
+  base.k = n;
+  const Desc plain = strided_desc({n, k}, dtype, {k, 1});
+  const Desc wanted = packed_weights(n, k, dtype);
+  if (request.inputs[1].space != Space::weight) {
+    base.weights = WeightFeed::of_operand(1, plain);
+  } else if (rows >= kRearrangedRows) {
+    base.weights = WeightFeed::of_store_exchanged(request, 1, "forward", strided_desc({k, n}, dtype, {1, k}),
+                                                  packed_weights(k, n, dtype), wanted, false);
+  } else {
+    base.weights = WeightFeed::of_store(request, 1, "input gradient", plain, wanted);
+  }
+  products.push_back(std::move(base));
+  for (size_t a = 0; a < static_cast<size_t>(adapters); a++) {
+    const size_t dh = 2 + a;
+    const size_t down = 2 + static_cast<size_t>(adapters) + a;
+    require(request.has_input(dh) && request.has_input(down), instruction.op, ": dh_", a, " or down_", a, " is absent");
+    const int64_t rank = columns_of(request.inputs[dh]);
+    expect_dtype(request, "dh", request.inputs[dh], {dtype});
+    expect_dtype(request, "down", request.inputs[down], {dtype});
+    require(rows_of(request.inputs[dh]) == rows || rank == 0, instruction.op, ": dh_", a, " ", to_string(request.inputs[dh].shape),
+            " does not have ", rows, " rows");
+    require(elements_of(request.inputs[down].shape) == rank * k && !request.inputs[down].shape.empty() &&
+                request.inputs[down].shape[0] == rank,
+            instruction.op, ": down_", a, " ", to_string(request.inputs[down].shape), " does not fit dh of ", rank, " columns and ",
+            k, " columns of dx");
+    if (rank == 0) continue;
+    RowProduct product;
+    product.src = {false, dh, 0, rank, dtype};
+    product.dst = {true, 0, 0, k, dtype};
+    product.n = k;
+    product.k = rank;
+    product.weights = WeightFeed::of_operand(down, strided_desc({rank, k}, dtype, {k, 1}));
+    product.accumulate = true;
+    products.push_back(std::move(product));
+  }
+  return std::make_unique<RowKernel>(request, rows, std::move(products));
+}
+
+}  // namespace lorikeet::cpu

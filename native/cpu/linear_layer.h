@@ -1,0 +1,13 @@
+// y = x * wᵀ + bias with its adapters, and dx = dy * w + Σ dh * down, over matrices of M rows: what the ops linear and
+// linear_input_grad are, and what a 1x1 convolution is as well.
+#pragma once
+
+#include "../core/kernel.h"
+
+namespace lorikeet::cpu {
+
+std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, int64_t rows, int64_t n, int64_t k, DType dtype,
+                                            const Shape& down_layer);
+std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, int64_t rows, int64_t n, int64_t k, DType dtype);
+
+}  // namespace lorikeet::cpu
