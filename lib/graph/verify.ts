@@ -1,10 +1,12 @@
 /**
  * What every graph must satisfy between passes: operands exist before they are used, shapes and dtypes are what the shape
- * rules say, gradients go where they belong. Turns a wrong picture after two hours into one sentence naming the op.
+ * rules say, every tensor is made once and no frozen weight is written. Turns a wrong picture after two hours into one
+ * sentence naming the op.
  */
-import type { Graph } from './graph'
+import { LorikeetError } from '../base/errors'
+import type { Graph, Operation } from './graph'
 import { opError } from './op'
-import type { Tensor } from './tensor'
+import { elements, type Tensor } from './tensor'
 
 /** @throws LorikeetError naming op, position and tensor */
 export function verify(graph: Graph): void {
@@ -13,13 +15,7 @@ export function verify(graph: Graph): void {
     const fault = (problem: string) => opError(op.definition.name, `${problem} (op ${position} of ${graph.label})`, op.inputs)
     for (const operand of op.inputs)
       if (operand?.storage.space === 'arena' && !defined.has(operand)) throw fault(`reads ${operand.name} before it is made`)
-    op.definition.infer(op.inputs, op.attributes).forEach((type, i) => {
-      const made = op.outputs[i]
-      if (!type || made?.storage.space === 'buffer') return
-      if (!made) throw fault(`lacks output ${i}`)
-      if (made.dtype !== type.dtype || made.shape.join() !== type.shape.join())
-        throw fault(`output ${i} is [${made.shape.join(', ')}] ${made.dtype}, not [${type.shape.join(', ')}] ${type.dtype}`)
-    })
+    checkTypes(op, fault)
     for (const output of op.outputs) {
       if (output?.storage.space === 'weight') throw fault(`writes the frozen weight ${output.storage.name}`)
       if (output?.storage.space !== 'arena') continue
@@ -30,4 +26,31 @@ export function verify(graph: Graph): void {
   for (const [name, tensor] of graph.outputs)
     if (tensor.storage.space === 'arena' && !defined.has(tensor))
       throw opError('output', `the output ${name} of ${graph.label} is never made`, [tensor])
+}
+
+/** Outputs are what the shape rule says; one that goes into a buffer (a sum of gradients) has as many elements. */
+function checkTypes(op: Operation, fault: (problem: string) => Error): void {
+  if (!op.outputs.some(Boolean)) throw fault('makes nothing')
+  inferTypes(op, fault).forEach((type, i) => {
+    const made = op.outputs[i]
+    if (!type) {
+      if (made?.storage.space === 'arena') throw fault(`makes ${made.name}, which its shape rule does not know`)
+      return
+    }
+    if (!made) throw fault(`lacks output ${i}`)
+    const fits =
+      made.storage.space === 'buffer'
+        ? elements(made.shape) === elements(type.shape)
+        : made.dtype === type.dtype && made.shape.join() === type.shape.join()
+    if (!fits) throw fault(`output ${i} is [${made.shape.join(', ')}] ${made.dtype}, not [${type.shape.join(', ')}] ${type.dtype}`)
+  })
+}
+
+/** The op's own complaint about its operands, with its place in the graph. */
+function inferTypes(op: Operation, fault: (problem: string) => Error) {
+  try {
+    return op.definition.infer(op.inputs, op.attributes)
+  } catch (error) {
+    throw fault(error instanceof LorikeetError ? error.message.replace(`op ${op.definition.name}: `, '') : String(error))
+  }
 }

@@ -24,11 +24,13 @@ export interface Differentiated {
 /**
  * @param losses what is minimised: Σ scale · loss
  * @param wrt further tensors (inputs, activations) whose gradients are wanted
- * @throws LorikeetError when a gradient would have to flow through an op that has no rule, naming the op
+ * @throws LorikeetError when a gradient would get lost, naming the op: one that has no rule, or whose rule gives none for an
+ *   operand that something trainable lies behind, or that cannot accumulate that of a parameter
  */
 export function autodiff(forward: Graph, losses: readonly LossSeed[], wrt: readonly Tensor[] = []): Differentiated {
   const graph = withOps(forward, [...forward.ops])
   graph.phase = 'backward'
+  checkEnds(forward, losses, wrt)
   const wanted = findWanted(forward.ops, wrt)
   const seeds = new Map(losses.map(({ loss, scale }) => [loss, scale]))
   const gradients = new Map<Tensor, Tensor>()
@@ -53,6 +55,14 @@ export function autodiff(forward: Graph, losses: readonly LossSeed[], wrt: reado
 
 const pair = (tensor: Tensor, gradient: Operand): [Tensor, Tensor][] => (gradient ? [[tensor, gradient]] : [])
 
+function checkEnds(forward: Graph, losses: readonly LossSeed[], wrt: readonly Tensor[]): void {
+  const made = new Set(forward.ops.flatMap(({ outputs }) => outputs))
+  for (const { loss } of losses) if (!made.has(loss)) throw opError('autodiff', `no op of ${forward.label} makes this loss`, [loss])
+  for (const tensor of wrt)
+    if (tensor.storage.space !== 'arena')
+      throw opError('autodiff', `gradients of a ${tensor.storage.space} tensor are no result: parameters have theirs in a buffer`, [tensor])
+}
+
 /** Everything between the trainable leaves and the losses. */
 function findWanted(ops: readonly Operation[], wrt: readonly Tensor[]): Set<Tensor> {
   const wanted = new Set<Tensor>(wrt)
@@ -73,13 +83,18 @@ function differentiate(
 ): Operand[] {
   const { definition, inputs, outputs } = operation
   if (!definition.gradient) throw opError(definition.name, 'has no gradient rule, but something trainable lies behind it', inputs)
+  const needs = (i: number) => Boolean(inputs[i] && wanted.has(inputs[i]) && !inputs[i].gradient)
+  const accumulated = new Set<Operand>()
   const gradients = definition.gradient({
     graph,
     operation,
     dOutputs,
     seed: (i) => (outputs[i] ? seeds.get(outputs[i]) : undefined),
-    needs: (i) => Boolean(inputs[i] && wanted.has(inputs[i]) && !inputs[i].gradient),
-    accumulator: (i) => (inputs[i] ? accumulatorOf(inputs[i]) : undefined),
+    needs,
+    accumulator(i) {
+      accumulated.add(inputs[i])
+      return inputs[i] && accumulatorOf(inputs[i])
+    },
   })
   if (gradients.length > inputs.length)
     throw opError(definition.name, `gave ${gradients.length} gradients for ${inputs.length} inputs`, inputs)
@@ -87,6 +102,12 @@ function differentiate(
     const operand = inputs[i]
     if (gradient && operand && elements(gradient.shape) !== elements(operand.shape))
       throw opError(definition.name, `gave a gradient of another shape for input ${i}`, [operand, gradient])
+  })
+  inputs.forEach((operand, i) => {
+    if (needs(i) && !gradients[i])
+      throw opError(definition.name, `gives no gradient of input ${i}, but something trainable lies behind it`, [operand])
+    if (operand?.gradient && !accumulated.has(operand))
+      throw opError(definition.name, `cannot take a trainable parameter as input ${i}`, [operand])
   })
   return gradients
 }

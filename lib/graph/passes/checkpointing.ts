@@ -45,14 +45,14 @@ function recomputeBlock(graph: Graph, block: string): Graph {
   for (const op of graph.ops) readInBackward(op).forEach(visit)
 
   const replacement = new Map<Tensor, Tensor>()
-  const clones = graph.ops.filter((op) => again.has(op)).map((op) => clone(op, replacement))
+  const clones = graph.ops.filter((op) => again.has(op)).map((op) => clone(op, replacement, kept))
   const rest = graph.ops.slice(first).map((op) => (op.phase === 'forward' ? op : { ...op, inputs: replace(op.inputs, replacement, kept) }))
   return withOps(graph, [...graph.ops.slice(0, first), ...clones, ...rest])
 }
 
 /** The op once more, in backward, on fresh outputs. */
-function clone(op: Operation, replacement: Map<Tensor, Tensor>): Operation {
-  const inputs = replace(op.inputs, replacement, new Set())
+function clone(op: Operation, replacement: Map<Tensor, Tensor>, kept: ReadonlySet<Operand>): Operation {
+  const inputs = replace(op.inputs, replacement, kept)
   const outputs = op.outputs.map((output) => {
     if (!output) return undefined
     const fresh = createTensor(output.name, output.shape, output.dtype)
