@@ -9,10 +9,11 @@ template <typename T>
 LORIKEET_CLONES void apply(const T* dy, const T* value, const T* gate, T* dvalue, T* dgate, int64_t n) {
 #pragma omp simd
   for (int64_t i = 0; i < n; i++) {
-    const float g = to_f32(gate[i]), d = to_f32(dy[i]);
+    // dx may lie on x, so everything is read before anything is written.
+    const float g = to_f32(gate[i]), v = to_f32(value[i]), d = to_f32(dy[i]);
     const Normal normal = normal_f32(g);
     dvalue[i] = from_f32<T>(d * (g * normal.cdf));
-    dgate[i] = from_f32<T>(d * to_f32(value[i]) * (normal.cdf + g * normal.density));
+    dgate[i] = from_f32<T>(d * v * (normal.cdf + g * normal.density));
   }
 }
 
