@@ -89,7 +89,7 @@ test('bad programs are refused with the place of the mistake', (t) => {
     [{ tensors: [arena('a', 0), arena('b', 64), arena('y', 130)] }, /not a multiple of its element size/],
     [{ tensors: [arena('a', 0), arena('b', 64), { ...arena('y', 128), dtype: 'f8' }] }, /tensors\[2\]\.dtype: unknown dtype 'f8'/],
     [{ tensors: [arena('a', 0), arena('b', 64), { ...arena('y', 128), shape: [1.5] }] }, /shape\[0\]: expected a whole number/],
-    [{ tensors: [{ ...arena('a', 0), space: 'weight', name: 'w' }, arena('b', 64), arena('y', 128)] }, /weight 'w' does not exist/],
+    [{ tensors: [{ ...arena('a', 0), space: 'weight', name: 'w' }, arena('b', 64), arena('y', 128)], inputs: [] }, /weight 'w' does not exist/],
     [{ tensors: [arena('a', 0), arena('b', 64), { ...arena('y', 0), space: 'buffer' }] }, /buffer 'y', which does not exist/],
     [{ instructions: [{ op: 'divide', inputs: [], outputs: [] }] }, /instruction 0 \(divide\): device cpu has no op 'divide'/],
     [{ instructions: [{ op: 'add', inputs: [0], outputs: [2] }] }, /instruction 0 \(add\) 'y':/],
