@@ -15,7 +15,7 @@ export type { Values } from './pipeline/images'
 export type { LoraUse } from './pipeline/runtime'
 
 export { createTrainer, type StepResult, type Trainer } from './train/trainer'
-export type { TrainerInput, TrainerOptions } from './train/trainer-options'
+export type { TrainerInput, TrainerOptions } from './recipe/trainer-options'
 export type { AutoencodingInput, DenoisingInput, StepInput } from './train/step-input'
 export type { TrainingPlan } from './train/plan'
 export { readRecipe, readRecipeText, resolveRecipe, type Recipe, type RecipeInput } from './recipe'

@@ -9,7 +9,7 @@ import { multiresNoiseOptions, noiseOffsetOptions } from '../diffusion/noise'
 import { samplers } from '../diffusion/samplers'
 import { adamwOptions } from '../optimizers/adamw'
 import { lrSchedules } from '../optimizers/lr-schedules'
-import { adapterSchema, lossSchema, trainerSchema } from '../train/trainer-options'
+import { adapterSchema, lossSchema, trainerSchema } from './trainer-options'
 
 const trainer = trainerSchema.shape
 const count = z.int().min(1)

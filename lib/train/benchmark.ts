@@ -13,7 +13,7 @@ import type { RuntimeOptions } from '../pipeline/runtime'
 import { buildStep } from './step'
 import type { DenoisingInput } from './step-input'
 import { createStepContext, createTrainer } from './trainer'
-import { trainerSchema } from './trainer-options'
+import { trainerSchema } from '../recipe/trainer-options'
 
 export interface BenchmarkOptions {
   /** What `--base` names. */

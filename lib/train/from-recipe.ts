@@ -3,7 +3,7 @@ import { LorikeetError } from '../base/errors'
 import { runLength, type BatchPlan, type RunLength } from '../dataset'
 import { lrFactor, lrSchedules, type LrScheduleOptions } from '../optimizers/lr-schedules'
 import type { Recipe } from '../recipe'
-import type { TrainerInput } from './trainer-options'
+import type { TrainerInput } from '../recipe/trainer-options'
 
 export function trainerInput(recipe: Recipe): TrainerInput {
   const { adapter, optimizer, loss, continue_from: continueFrom, train } = recipe

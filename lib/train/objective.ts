@@ -15,7 +15,7 @@ import { clipText } from '../models/networks/clip-text'
 import { unet2dCondition } from '../models/networks/unet-2d-condition'
 import type { NetworkName, Scope } from '../models/scope'
 import { latentInput, type LatentSize } from '../pipeline/networks'
-import type { TrainerOptions } from './trainer-options'
+import type { TrainerOptions } from '../recipe/trainer-options'
 
 export interface Objective {
   schedule: NoiseSchedule

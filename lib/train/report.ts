@@ -17,7 +17,7 @@ import { trainerInput } from './from-recipe'
 import type { StepShape } from './objective'
 import { planTraining, type TrainingPlan } from './plan'
 import { createStepContext } from './trainer'
-import { trainerSchema } from './trainer-options'
+import { trainerSchema } from '../recipe/trainer-options'
 
 /** Bytes. One arena serves everything, so it is as large as the largest user needs it. */
 export interface MemoryReport extends TrainingPlan {

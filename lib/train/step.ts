@@ -15,7 +15,7 @@ import type { StableDiffusionConfig } from '../models/families/sd15'
 import { createScope, type AdapterSource, type NetworkName, type Scope, type WeightRequest } from '../models/scope'
 import { adamw } from '../optimizers/adamw'
 import { buildAutoencoding, buildDenoising, type Objective, type StepShape } from './objective'
-import type { TrainerOptions } from './trainer-options'
+import type { TrainerOptions } from '../recipe/trainer-options'
 
 export interface StepContext {
   config: StableDiffusionConfig

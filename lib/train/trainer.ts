@@ -20,7 +20,7 @@ import { formatShape, readObjective, type StepShape } from './objective'
 import { planTraining, type TrainingPlan } from './plan'
 import { buildClear, buildShadow, buildStep, buildUpdate, trainedNetworks, type StepContext } from './step'
 import { prepareStep, type PreparedStep, type StepInput, type StepRules } from './step-input'
-import { trainerSchema, type TrainerInput, type TrainerOptions } from './trainer-options'
+import { trainerSchema, type TrainerInput, type TrainerOptions } from '../recipe/trainer-options'
 
 export interface StepResult {
   /** Mean over the micro-batches. */

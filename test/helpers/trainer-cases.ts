@@ -1,5 +1,5 @@
 /** The LoRA training cases of the fixtures (sd-scripts on diffusers, PyTorch AdamW) as options and inputs of our trainer. */
-import type { TrainerInput } from '../../lib/train/trainer-options'
+import type { TrainerInput } from '../../lib/recipe/trainer-options'
 import type { DenoisingInput } from '../../lib/train/step-input'
 import { floats, numbers, readFixtureJson, readFixtureTensors, type FixtureTensor } from './fixture-tensors'
 
