@@ -38,20 +38,18 @@ const mean = (list: ArrayLike<number>) => Array.from(list).reduce((a, b) => a + 
 const list = (attributes: Attributes, name: string) => attributes[name] as readonly number[]
 const sigmoid = (x: number) => 1 / (1 + Math.exp(-x))
 
-/** erf by its Maclaurin series: exact to double precision for |x| < 4, beyond which no test goes. */
-function erf(x: number): number {
+/** P(X < x) of the standard normal distribution: ½ + φ(x)·Σ x^(2k+1)/(2k+1)!!, whose terms all have one sign. */
+function normalCdf(x: number): number {
+  if (Math.abs(x) > 8.5) return x < 0 ? 0 : 1 // to 1e-17
   let term = x
   let sum = x
-  for (let n = 1; n < 100; n++) {
-    term *= (-x * x) / n
-    sum += term / (2 * n + 1)
-  }
-  return (2 / Math.sqrt(Math.PI)) * sum
+  for (let k = 1; k < 200; k++) sum += term *= (x * x) / (2 * k + 1)
+  return 0.5 + (Math.exp(-0.5 * x * x) / Math.sqrt(2 * Math.PI)) * sum
 }
 
 const activations: Record<string, (x: number) => number> = {
   silu: (x) => x * sigmoid(x),
-  gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
+  gelu: (x) => x * normalCdf(x),
   gelu_tanh: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
   quick_gelu: (x) => x * sigmoid(1.702 * x),
 }
