@@ -1,0 +1,69 @@
+import test from 'ava'
+import { openDevice } from '../../lib/pipeline/device'
+import { loadPipeline } from '../../lib/pipeline/pipeline'
+import { createTrainer } from '../../lib/train/trainer'
+import { fixturePath, floats, numbers, readFixtureJson, readFixtureTensors, relativeL2 } from '../helpers/fixture-tensors'
+import { batch } from '../helpers/trainer-cases'
+
+const open = () => loadPipeline(fixturePath('sd15-tiny', 'model'), { device: openDevice('cpu', { computeDtype: 'f32' }) })
+
+interface Description {
+  params: { loss: number; total_norm: number; norms?: Record<string, number> }
+}
+
+test('gradients of all UNet weights equal those of PyTorch', async (t) => {
+  const pipe = await open()
+  const trainer = await createTrainer(pipe, {
+    adapter: { kind: 'full' },
+    networks: { unet: { learning_rate: 1e-3 } },
+    prediction_type: 'epsilon',
+  })
+  const { params } = readFixtureJson<Description>('sd15-tiny', 'full_grads.json')
+  const result = await trainer.step(batch(0, false))
+  t.true(Math.abs(result.loss / params.loss - 1) < 1e-5, `loss ${result.loss}`)
+  t.true(Math.abs(result.gradNorm / params.total_norm - 1) < 1e-4, `norm ${result.gradNorm}`)
+  const expected = readFixtureTensors('sd15-tiny', 'full_grads.safetensors')
+  const gradients = trainer.gradients()
+  for (const name of expected.keys()) {
+    t.deepEqual(gradients.get(name)?.shape, expected.get(name)!.shape)
+    const distance = relativeL2(gradients.get(name)!.data, numbers(expected, name))
+    t.true(distance < 1e-4, `${name} differs by ${distance}`)
+  }
+  pipe.close()
+})
+
+test('full training of UNet and text encoder from fresh weights lowers the loss', async (t) => {
+  const pipe = await open()
+  const trainer = await createTrainer(pipe, {
+    adapter: { kind: 'full' },
+    networks: { unet: { learning_rate: 2e-3 }, text_encoder: { learning_rate: 1e-3 } },
+    gradient_accumulation: 2,
+  })
+  const before = await trainer.evaluate(batch(0, true))
+  for (let i = 0; i < 12; i++) await trainer.step([batch(0, true), batch(2, true)])
+  const after = await trainer.evaluate(batch(0, true))
+  t.true(after.loss < before.loss - 0.05, `${before.loss} -> ${after.loss}`)
+  pipe.close()
+})
+
+test('training the VAE lowers its reconstruction error, and the pipeline sees the trained weights', async (t) => {
+  const pipe = await open()
+  const trainer = await createTrainer(pipe, {
+    adapter: { kind: 'full' },
+    networks: { vae: { learning_rate: 2e-3 } },
+    loss: { kind: 'l1' },
+  })
+  const tensors = readFixtureTensors('sd15-tiny', 'vae.safetensors')
+  const images = { data: floats(tensors, 's0.image'), shape: [1, 3, 64, 64] }
+  const eps = { data: floats(tensors, 's0.eps'), shape: [1, 4, 8, 8] }
+  const before = await trainer.evaluate({ images, eps })
+  const encodedBefore = await pipe.encodeImage(images)
+  t.true(relativeL2(encodedBefore.mean.data, floats(tensors, 's0.mean')) < 1e-5)
+  for (let i = 0; i < 10; i++) await trainer.step({ images, eps })
+  const after = await trainer.evaluate({ images, eps })
+  t.true(after.loss < before.loss * 0.9, `${before.loss} -> ${after.loss}`)
+  const encodedAfter = await pipe.encodeImage(images)
+  t.true(relativeL2(encodedAfter.mean.data, encodedBefore.mean.data) > 1e-3)
+  trainer.close()
+  pipe.close()
+})
