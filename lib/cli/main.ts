@@ -21,7 +21,14 @@ export async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-function parser(args: readonly string[]) {
+/** The help of a command, or with no name that of all, 100 columns wide. */
+export async function helpOf(command: readonly string[]): Promise<string> {
+  return new Promise((resolve) => {
+    void parser([...command, '--help'], 100).parse([...command, '--help'], {}, (_error, _args, output) => resolve(output))
+  })
+}
+
+function parser(args: readonly string[], columns = Math.min(100, process.stdout.columns ?? 100)) {
   const base: Argv = yargs([...args]).scriptName('lorikeet')
   return commands
     .reduce((parser, add) => add(parser), base)
@@ -33,7 +40,7 @@ function parser(args: readonly string[]) {
     .version(version())
     .alias({ help: 'h' })
     .locale('en')
-    .wrap(Math.min(100, process.stdout.columns ?? 100))
+    .wrap(columns)
     .exitProcess(false)
     .fail((message, error) => {
       // What a command throws passes; what yargs itself finds wrong is bad usage.
@@ -56,6 +63,7 @@ function ignoreClosedPipe(error: NodeJS.ErrnoException): void {
 if (require.main === module) {
   process.stdout.on('error', ignoreClosedPipe)
   void main(process.argv.slice(2)).then((code) => {
-    process.exitCode = code
+    // A command that a signal stopped has set its own code.
+    if (code !== exitCodes.done || process.exitCode === undefined) process.exitCode = code
   })
 }

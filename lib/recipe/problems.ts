@@ -96,6 +96,7 @@ function suggest(path: Path, key: string): { fix: string } {
   const near = nearest(key, known)
   const elsewhere = namesElsewhere[key]
   if (elsewhere) return { fix: `It is ${elsewhere} here` }
+  if (known.includes(key)) return { fix: 'It belongs to another kind: remove it' }
   if (near) return { fix: `Did you mean ${near}?` }
   const [place] = placesOf(key)
   if (place) return { fix: `It is ${place}` }

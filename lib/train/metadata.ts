@@ -100,8 +100,9 @@ export function softwareVersion(): string {
 }
 
 /** Groups the files of one run; a resumed run has the same. */
-function sessionId(recipe: Recipe, dataset: Dataset): number {
-  const hash = createHash('sha256').update(JSON.stringify([recipe, dataset.fingerprint])).digest()
+function sessionId({ output, adapter, train, optimizer, loss }: Recipe, dataset: Dataset): number {
+  const what = [output.name, adapter, train, optimizer, loss, dataset.fingerprint]
+  const hash = createHash('sha256').update(JSON.stringify(what)).digest()
   return hash.readUInt32BE(0)
 }
 

@@ -63,6 +63,7 @@ test('an unknown key is refused with its line and the nearest known key', (t) =>
 test('a key in the wrong place, or of another trainer, is sent to its place', (t) => {
   t.is(problem(`${minimal}resolution: 512\n`).details.fix, 'It is dataset.resolution')
   t.is(problem(`${minimal}network_dim: 8\n`).details.fix, 'It is adapter.rank here')
+  t.is(problem(`${minimal}adapter: { kind: full, rank: 4 }\n`).details.fix, 'It belongs to another kind: remove it')
   t.is(problem(`${minimal}train: { learning_rate: 1e-4 }\n`).details.fix, 'It is train.unet_lr here')
 })
 
