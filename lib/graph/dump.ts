@@ -7,11 +7,12 @@ import { formatBytes } from '../base/units'
 /** @param plan when given, each output is followed by its offset in the arena */
 export function dumpGraph(graph: Graph, plan?: MemoryPlan): string {
   const names = new Map<Tensor, string>()
+  let count = 0
   const label = (tensor: Tensor | undefined): string => {
     if (!tensor) return '-'
     const known = names.get(tensor)
     if (known) return known
-    const text = tensor.storage.space === 'arena' ? `%${names.size}:${tensor.name}` : `${tensor.storage.space}:${tensor.name}`
+    const text = tensor.storage.space === 'arena' ? `%${count++}:${tensor.name}` : `${tensor.storage.space}:${tensor.name}`
     names.set(tensor, text)
     return text
   }

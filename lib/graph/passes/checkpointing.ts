@@ -5,7 +5,7 @@
  */
 import { createTensor, withOps, type Graph, type Operation } from '../graph'
 import type { Operand } from '../op'
-import type { Tensor } from '../tensor'
+import { bytesOf, type Tensor } from '../tensor'
 
 export type KeepOrRecompute = 'keep' | 'recompute'
 
@@ -31,24 +31,39 @@ function recomputeBlock(graph: Graph, block: string): Graph {
   const kept = new Set<Operand>(graph.outputs.values())
   for (const op of graph.ops) if (op.phase === 'forward' && !inside(op)) for (const operand of op.inputs) kept.add(operand)
 
-  const readInBackward = (op: Operation) => (op.phase === 'forward' ? [] : op.inputs.filter((t) => t && made.has(t) && !kept.has(t)))
-  const first = graph.ops.findIndex((op) => readInBackward(op).length > 0)
+  const wanted = new Set(graph.ops.flatMap((op) => (op.phase === 'forward' ? [] : op.inputs.filter((t) => t && made.has(t)))))
+  const again = chooseAgain(wanted, made, kept)
+  const first = graph.ops.findIndex((op) => op.phase !== 'forward' && op.inputs.some((t) => wanted.has(t) && !kept.has(t)))
   if (first < 0) return graph
-
-  const again = new Set<Operation>()
-  const visit = (tensor: Operand) => {
-    const op = tensor && !kept.has(tensor) ? made.get(tensor) : undefined
-    if (!op || again.has(op)) return
-    again.add(op)
-    op.inputs.forEach(visit)
-  }
-  for (const op of graph.ops) readInBackward(op).forEach(visit)
 
   const replacement = new Map<Tensor, Tensor>()
   const clones = graph.ops.filter((op) => again.has(op)).map((op) => clone(op, replacement, kept))
   const rest = graph.ops.slice(first).map((op) => (op.phase === 'forward' ? op : { ...op, inputs: replace(op.inputs, replacement, kept) }))
   return withOps(graph, [...graph.ops.slice(0, first), ...clones, ...rest])
 }
+
+/**
+ * The ops that make the wanted tensors from what is kept. An op that would run again for a by-product alone (the h of an
+ * adapter, the statistics of a norm) does not: its by-products are added to what is kept, if they are small.
+ */
+function chooseAgain(wanted: ReadonlySet<Operand>, made: ReadonlyMap<Tensor, Operation>, kept: Set<Operand>): Set<Operation> {
+  for (;;) {
+    const again = new Set<Operation>()
+    const visit = (tensor: Operand) => {
+      const op = tensor && !kept.has(tensor) ? made.get(tensor) : undefined
+      if (!op || again.has(op)) return
+      again.add(op)
+      op.inputs.forEach(visit)
+    }
+    wanted.forEach(visit)
+    const read = new Set([...wanted, ...[...again].flatMap((op) => op.inputs)])
+    const idle = [...again].find(({ outputs: [main, ...others] }) => !read.has(main) && bytes(others) * 2 <= bytes([main]))
+    if (!idle) return again
+    for (const output of idle.outputs.slice(1)) kept.add(output)
+  }
+}
+
+const bytes = (operands: readonly Operand[]) => operands.reduce((sum, tensor) => sum + (tensor ? bytesOf(tensor) : 0), 0)
 
 /** The op once more, in backward, on fresh outputs. */
 function clone(op: Operation, replacement: Map<Tensor, Tensor>, kept: ReadonlySet<Operand>): Operation {
