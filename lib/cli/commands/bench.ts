@@ -111,10 +111,16 @@ function renderProfile({ ops, labels }: OpProfile): string {
     String(calls),
     flops > 0 ? (flops / 1e9 / ms).toFixed(3) : '',
   ])
-  const single = labels.slice(0, 20).map(({ op, label, ms, calls }) => [`${op} ${label}`, ms.toFixed(1), share(ms), String(calls)])
+  const single = labels.slice(0, 20).map(({ op, label, ms, calls }) => [`${op} ${shorten(label)}`, ms.toFixed(1), share(ms), String(calls)])
   return [
     table([['op', 'ms', 'share', 'calls', 'TFLOP/s'], ...kinds, ['all', total.toFixed(1), '', '', '']]),
     '',
     table([['slowest', 'ms', 'share', 'calls'], ...single]),
   ].join('\n')
+}
+
+/** Fused layers have long names: q+k+v all spelt out. */
+function shorten(label: string): string {
+  const longest = 72
+  return label.length <= longest ? label : `${label.slice(0, longest - 23)}...${label.slice(-20)}`
 }
