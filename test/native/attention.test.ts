@@ -1,6 +1,18 @@
+import { execFile } from 'node:child_process'
+import path from 'node:path'
+import { promisify } from 'node:util'
 import test from 'ava'
+import { devices } from '../../lib/native'
 import { relativeL2 } from '../helpers/fixture-tensors'
-import { elements, expectClose, randomTensor, rounded, runOp, tensor, type ComputeDType, type TestTensor } from '../helpers/run-op'
+import {
+  expectClose,
+  randomTensor,
+  rounded,
+  runOp,
+  tensor,
+  type ComputeDType,
+  type TestTensor,
+} from '../helpers/run-op'
 
 const dtypes = ['f32', 'bf16'] as const
 
@@ -43,13 +55,14 @@ function makeSources(c: Case, dtype: ComputeDType): TestTensor[] {
 }
 
 /** Of the rows of q, k or v: which tensor, and where a row of a head starts in it. */
-function locate(c: Case, part: 'q' | 'k' | 'v'): { source: number; at: (n: number, row: number, head: number) => number } {
+function locate(c: Case, part: 'q' | 'k' | 'v') {
   const width = c.heads * c.d
   const rows = part === 'q' ? c.tq : c.tk
-  const column = { 1: { q: 0, k: width, v: 2 * width }, 2: { q: 0, k: 0, v: width }, 3: { q: 0, k: 0, v: 0 } }[c.sources][part]
+  const columns = { 1: { q: 0, k: width, v: 2 * width }, 2: { q: 0, k: 0, v: width }, 3: { q: 0, k: 0, v: 0 } }
+  const column = columns[c.sources][part]
   const source = { 1: { q: 0, k: 0, v: 0 }, 2: { q: 0, k: 1, v: 1 }, 3: { q: 0, k: 1, v: 2 } }[c.sources][part]
   const stride = c.sources === 1 ? 3 * width : c.sources === 2 && part !== 'q' ? 2 * width : width
-  return { source, at: (n, row, head) => (n * rows + row) * stride + column + head * c.d }
+  return { source, at: (n: number, row: number, head: number) => (n * rows + row) * stride + column + head * c.d }
 }
 
 /** o, lse and the gradients of the sources in double precision, straight from the definition. */
@@ -74,7 +87,8 @@ function reference(c: Case, sources: TestTensor[], dO: ArrayLike<number>) {
       for (let i = 0; i < c.tq; i++) {
         const keys = c.causal ? Math.min(c.tk, i + 1) : c.tk
         const qAt = q.at(n, i, head)
-        const scores = Array.from({ length: keys }, (_, j) => scale * dot(data[q.source]!, qAt, data[k.source]!, k.at(n, j, head)))
+        const score = (j: number) => scale * dot(data[q.source]!, qAt, data[k.source]!, k.at(n, j, head))
+        const scores = Array.from({ length: keys }, (_, j) => score(j))
         const peak = Math.max(...scores)
         const powers = scores.map((s) => Math.exp(s - peak))
         const total = powers.reduce((a, b) => a + b)
@@ -102,7 +116,14 @@ async function forward(c: Case, dtype: ComputeDType, sources: TestTensor[], thre
   return { o: tensor(dtype, outputs[0]!.shape, o), lse: tensor('f32', outputs[1]!.shape, lse) }
 }
 
-async function backward(c: Case, dtype: ComputeDType, sources: TestTensor[], dO: TestTensor, threads = 1, wanted?: boolean[]) {
+async function backward(
+  c: Case,
+  dtype: ComputeDType,
+  sources: TestTensor[],
+  dO: TestTensor,
+  threads = 1,
+  wanted?: boolean[],
+) {
   const { o, lse } = await forward(c, dtype, sources, threads)
   const outputs = sources.map((s, i) => (wanted && !wanted[i] ? undefined : tensor(dtype, s.shape)))
   const operands = [...sources, o, lse, dO]
@@ -160,9 +181,12 @@ for (const dtype of dtypes) {
   test(`softmax of attention survives large, infinite and missing numbers in ${dtype}`, async (t) => {
     const c: Case = { batch: 1, heads: 1, tq: 3, tk: 70, d: 2, sources: 3 }
     const [q, k, v] = makeSources(c, dtype) as [TestTensor, TestTensor, TestTensor]
-    const withKey = (key: number, x: number) => tensor(dtype, k.shape, Array.from(k.data!, (old, i) => (Math.floor(i / 2) === key ? x : old)))
+    const keyOf = (i: number) => Math.floor(i / 2)
+    const withKey = (key: number, x: number) =>
+      tensor(dtype, k.shape, Array.from(k.data!, (old, i) => (keyOf(i) === key ? x : old)))
     const ones = tensor(dtype, q.shape, new Array<number>(6).fill(1))
-    const rest = (values: ArrayLike<number>, key: number) => Array.from(values).filter((_, i) => Math.floor(i / 2) !== key)
+    const without = (of: TestTensor, key: number) =>
+      tensor(dtype, [1, 69, 2], Array.from(of.data!).filter((_, i) => keyOf(i) !== key))
 
     // One key far ahead of all others takes all of the weight, in the first block and in the second.
     for (const key of [3, 68]) {
@@ -172,9 +196,8 @@ for (const dtype of dtypes) {
     // A key at minus infinity takes part no more: as if it were not there.
     for (const key of [3, 68]) {
       const { o, lse } = await forward(c, dtype, [ones, withKey(key, -Infinity), v])
-      const fewer = { ...c, tk: 69 }
-      const without = [ones, tensor(dtype, [1, 69, 2], rest(k.data!, key)), tensor(dtype, [1, 69, 2], rest(v.data!, key))]
-      const expected = reference(fewer, without, new Array<number>(6).fill(0))
+      const fewer = [ones, without(k, key), without(v, key)]
+      const expected = reference({ ...c, tk: 69 }, fewer, new Array<number>(6).fill(0))
       expectClose(t, o.data!, expected.o, dtype)
       expectClose(t, lse.data!, expected.lse, 'f32')
     }
@@ -184,20 +207,39 @@ for (const dtype of dtypes) {
     const allMasked = tensor(dtype, k.shape, new Array<number>(140).fill(-Infinity))
     t.true(Array.from((await forward(c, dtype, [ones, allMasked, v])).o.data!).every(Number.isNaN))
     const oneQuery = tensor(dtype, q.shape, [1, 1, NaN, 1, 1, 1])
-    t.deepEqual(Array.from((await forward(c, dtype, [oneQuery, k, v])).o.data!, Number.isNaN), [false, false, true, true, false, false])
+    const single = await forward(c, dtype, [oneQuery, k, v])
+    t.deepEqual(Array.from(single.o.data!, Number.isNaN), [false, false, true, true, false, false])
   })
 }
 
 test('attention refuses operands that do not fit together, naming what does not', async (t) => {
-  const run = (sources: TestTensor[], attributes: Record<string, number>) =>
-    runOp('attention', sources, [tensor('f32', [1, 4, 6]), tensor('f32', [1, 2, 4])], { causal: 0, scale: 1, ...attributes })
+  const outputs = [tensor('f32', [1, 4, 6]), tensor('f32', [1, 2, 4])]
+  const run = (sources: TestTensor[], heads: number, scale = 1) =>
+    runOp('attention', sources, outputs, { heads, causal: 0, scale })
   const q = randomTensor('f32', [1, 4, 6], 1)
   const of = (shape: number[]) => randomTensor('f32', shape, 2)
-  t.is(elements(q.shape), 24)
-  await t.throwsAsync(run([q, of([1, 5, 12])], { heads: 4 }), { message: /6 columns of q cannot be divided among 4 heads/ })
-  await t.throwsAsync(run([q, of([1, 5, 10])], { heads: 2 }), { message: /kv has 10 columns, q has 6/ })
-  await t.throwsAsync(run([q, of([2, 5, 12])], { heads: 2 }), { message: /kv has 2 samples, q has 1/ })
-  await t.throwsAsync(run([q, of([1, 5, 6]), of([1, 4, 6])], { heads: 2 }), { message: /v is \[1, 4, 6\]/ })
-  await t.throwsAsync(run([q, of([1, 5, 12])], { heads: 2, scale: 0 }), { message: /scale is 0, expected a positive number/ })
-  await t.throwsAsync(run([q, of([1, 0, 12])], { heads: 2 }), { message: /there are no keys/ })
+  await t.throwsAsync(run([q, of([1, 5, 12])], 4), { message: /6 columns of q cannot be divided among 4 heads/ })
+  await t.throwsAsync(run([q, of([1, 5, 10])], 2), { message: /kv has 10 columns, q has 6/ })
+  await t.throwsAsync(run([q, of([2, 5, 12])], 2), { message: /kv has 2 samples, q has 1/ })
+  await t.throwsAsync(run([q, of([1, 5, 6]), of([1, 4, 6])], 2), { message: /v is \[1, 4, 6\]/ })
+  await t.throwsAsync(run([q, of([1, 5, 12])], 2, 0), { message: /scale is 0, expected a positive/ })
+  await t.throwsAsync(run([q, of([1, 0, 12])], 2), { message: /there are no keys/ })
 })
+
+// The environment is read once per process, so each narrower instruction set has one of its own.
+const held: [isa: string, dtype: ComputeDType][] = [['generic', 'f32'], ['avx2', 'f32']]
+if (devices().some((device) => device.isa === 'amx_bf16')) held.push(['amx', 'bf16'])
+
+for (const [isa, dtype] of held) {
+  test(`attention held to ${isa} agrees with the definition, too`, async (t) => {
+    const root = path.join(__dirname, '../..')
+    const cli = path.join(root, 'node_modules/ava/entrypoints/cli.mjs')
+    const match = `attention and its gradients agree with the definition in ${dtype}`
+    const args = [cli, 'test/native/attention.test.ts', '--match', match]
+    const { stdout } = await promisify(execFile)(process.execPath, args, {
+      cwd: root,
+      env: { ...process.env, LORIKEET_CPU_ISA: isa },
+    })
+    t.regex(stdout, /1 test passed/)
+  })
+}

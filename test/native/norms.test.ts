@@ -76,7 +76,13 @@ function groupReference(
   return { y, stats, dx, dgamma: perChannel(du.map((v, i) => v * normal[i]!)), dbeta: perChannel(du) }
 }
 
-function expectNear(t: ExecutionContext, got: ArrayLike<number>, expected: number[], dtype: ComputeDType, what: string) {
+function expectNear(
+  t: ExecutionContext,
+  got: ArrayLike<number>,
+  expected: number[],
+  dtype: ComputeDType,
+  what: string,
+) {
   const allowed = dtype === 'f32' ? 2e-6 : 2.5 * relativeL2(expected.map(rounded), expected) + 1e-6
   const error = relativeL2(got, expected)
   t.true(error <= allowed, `${what}: relative L2 ${error}, allowed ${allowed}`)
@@ -98,15 +104,16 @@ for (const dtype of dtypes) {
       const expected = groupReference(c, x.data!, gamma.data!, beta.data!, shift?.data, dy.data!)
       const attributes = { groups: c.groups, eps, activation: c.activation }
       const statsShape = [c.shape[0]!, c.groups, 2]
-      const [y, stats] = await runOp('group_norm', [x, gamma, beta, shift], [tensor(dtype, c.shape), tensor('f32', statsShape)], attributes)
+      const outputs = [tensor(dtype, c.shape), tensor('f32', statsShape)]
+      const [y, stats] = await runOp('group_norm', [x, gamma, beta, shift], outputs, attributes)
       expectNear(t, y!, expected.y, dtype, `y of ${JSON.stringify(c)}`)
       // A mean near zero has no relative precision of its own: the pair is compared as one vector.
       expectClose(t, stats!, expected.stats, 'f32')
 
       const before = randomTensor('f32', [channels], 6)
       const operands = [dy, x, gamma, beta, shift, tensor('f32', statsShape, stats)]
-      const sums = () => [buffer('f32', [channels], before.data), buffer('f32', [channels], before.data)] as const
-      const [dx, dgamma, dbeta] = await runOp('group_norm_backward', operands, [tensor(dtype, c.shape), ...sums()], attributes)
+      const gradients = [tensor(dtype, c.shape), ...[1, 2].map(() => buffer('f32', [channels], before.data))]
+      const [dx, dgamma, dbeta] = await runOp('group_norm_backward', operands, gradients, attributes)
       const plus = (values: number[]) => values.map((v, i) => v + before.data![i]!)
       expectNear(t, dx!, expected.dx, dtype, `dx of ${JSON.stringify(c)}`)
       expectNear(t, dgamma!, plus(expected.dgamma), 'f32', `dgamma of ${JSON.stringify(c)}`)
@@ -127,13 +134,14 @@ for (const dtype of dtypes) {
       // A row is a sample with one group.
       const c: GroupCase = { shape: [rows, 1, channels], groups: 1, activation: 'none', shift: false }
       const expected = groupReference(c, x.data!, gamma.data!, beta.data!, undefined, dy.data!)
-      const [y, stats] = await runOp('layer_norm', [x, gamma, beta], [tensor(dtype, shape), tensor('f32', [rows, 2])], { eps })
+      const outputs = [tensor(dtype, shape), tensor('f32', [rows, 2])]
+      const [y, stats] = await runOp('layer_norm', [x, gamma, beta], outputs, { eps })
       expectNear(t, y!, expected.y, dtype, `y of ${shape}`)
       expectClose(t, stats!, expected.stats, 'f32')
       const before = randomTensor('f32', [channels], 6)
       const operands = [dy, x, gamma, tensor('f32', [rows, 2], stats)]
-      const sums = [buffer('f32', [channels], before.data), buffer('f32', [channels], before.data)] as const
-      const [dx, dgamma, dbeta] = await runOp('layer_norm_backward', operands, [tensor(dtype, shape), ...sums], { eps })
+      const gradients = [tensor(dtype, shape), ...[1, 2].map(() => buffer('f32', [channels], before.data))]
+      const [dx, dgamma, dbeta] = await runOp('layer_norm_backward', operands, gradients, { eps })
       const plus = (values: number[]) => values.map((v, i) => v + before.data![i]!)
       expectNear(t, dx!, expected.dx, dtype, `dx of ${shape}`)
       expectNear(t, dgamma!, plus(expected.dgamma), 'f32', `dgamma of ${shape}`)
@@ -150,14 +158,15 @@ for (const dtype of dtypes) {
     const { gamma, beta } = parameters(48)
     const rows = elements(shape) / 48
     const run = async (threads: number) => {
-      const sums = () => [buffer('f32', [48]), buffer('f32', [48])] as const
+      const y = () => tensor(dtype, shape)
+      const gradients = () => [y(), buffer('f32', [48]), buffer('f32', [48])]
       const group = { groups: 8, eps, activation: 'silu' }
-      const first = await runOp('group_norm', [x, gamma, beta], [tensor(dtype, shape), tensor('f32', [2, 8, 2])], group, { threads })
-      const groupStats = tensor('f32', [2, 8, 2], first[1])
-      const second = await runOp('group_norm_backward', [dy, x, gamma, beta, undefined, groupStats], [tensor(dtype, shape), ...sums()], group, { threads })
-      const third = await runOp('layer_norm', [x, gamma, beta], [tensor(dtype, shape), tensor('f32', [rows, 2])], { eps }, { threads })
-      const layerStats = tensor('f32', [rows, 2], third[1])
-      const fourth = await runOp('layer_norm_backward', [dy, x, gamma, layerStats], [tensor(dtype, shape), ...sums()], { eps }, { threads })
+      const first = await runOp('group_norm', [x, gamma, beta], [y(), tensor('f32', [2, 8, 2])], group, { threads })
+      const inner = [dy, x, gamma, beta, undefined, tensor('f32', [2, 8, 2], first[1])]
+      const second = await runOp('group_norm_backward', inner, gradients(), group, { threads })
+      const third = await runOp('layer_norm', [x, gamma, beta], [y(), tensor('f32', [rows, 2])], { eps }, { threads })
+      const outer = [dy, x, gamma, tensor('f32', [rows, 2], third[1])]
+      const fourth = await runOp('layer_norm_backward', outer, gradients(), { eps }, { threads })
       return [first, second, third, fourth]
     }
     const one = await run(1)
@@ -169,15 +178,16 @@ for (const dtype of dtypes) {
 test('a row or group of one element becomes beta, and has no gradient', async (t) => {
   const x = randomTensor('f32', [3, 1], 15)
   const { gamma, beta } = parameters(1)
-  const [y, stats] = await runOp('layer_norm', [x, gamma, beta], [tensor('f32', [3, 1]), tensor('f32', [3, 2])], { eps })
+  const outputs = [tensor('f32', [3, 1]), tensor('f32', [3, 2])]
+  const [y, stats] = await runOp('layer_norm', [x, gamma, beta], outputs, { eps })
   t.deepEqual(Array.from(y!), new Array(3).fill(beta.data![0]))
   const dy = randomTensor('f32', [3, 1], 16)
   const operands = [dy, x, gamma, tensor('f32', [3, 2], stats)]
   const [dx] = await runOp('layer_norm_backward', operands, [tensor('f32', [3, 1])], { eps })
   dx!.forEach((v, i) => t.true(Math.abs(v) <= 1e-6 * Math.abs(dy.data![i]! * gamma.data![0]! * stats![2 * i + 1]!)))
   const group = { groups: 1, eps, activation: 'none' }
-  const [z] = await runOp('group_norm', [x, gamma, beta].map((o, i) => (i === 0 ? tensor('f32', [3, 1, 1], x.data) : o)),
-    [tensor('f32', [3, 1, 1]), tensor('f32', [3, 1, 2])], group)
+  const image = tensor('f32', [3, 1, 1], x.data)
+  const [z] = await runOp('group_norm', [image, gamma, beta], [image, tensor('f32', [3, 1, 2])], group)
   t.deepEqual(Array.from(z!), new Array(3).fill(beta.data![0]))
 })
 
@@ -187,7 +197,9 @@ test('statistics stay exact where the mean is much larger than the spread', asyn
   const { gamma, beta } = parameters(32)
   const c: GroupCase = { shape, groups: 4, activation: 'none', shift: false }
   const expected = groupReference(c, x.data!, gamma.data!, beta.data!)
-  const [, stats] = await runOp('group_norm', [x, gamma, beta], [tensor('f32', shape), tensor('f32', [1, 4, 2])], { groups: 4, eps, activation: 'none' })
+  const outputs = [tensor('f32', shape), tensor('f32', [1, 4, 2])]
+  const attributes = { groups: 4, eps, activation: 'none' }
+  const [, stats] = await runOp('group_norm', [x, gamma, beta], outputs, attributes)
   expected.stats.forEach((v, i) => t.true(Math.abs(stats![i]! / v - 1) < 1e-6, `${i}: ${stats![i]} instead of ${v}`))
 })
 
@@ -198,7 +210,8 @@ test('a value that is not finite spoils its group or row, and no other', async (
     const { gamma, beta } = parameters(8)
     const spoilt = (y: ArrayLike<number>) => Array.from(y, (v) => !Number.isFinite(v))
     const stats = tensor('f32', [1, 2, 2])
-    const [y] = await runOp('group_norm', [x, gamma, beta], [tensor('f32', [1, 6, 8]), stats], { groups: 2, eps, activation: 'silu' })
+    const attributes = { groups: 2, eps, activation: 'silu' }
+    const [y] = await runOp('group_norm', [x, gamma, beta], [tensor('f32', x.shape), stats], attributes)
     t.deepEqual(spoilt(y!), Array.from({ length: 48 }, (_, i) => i % 8 < 4))
     const [z] = await runOp('layer_norm', [x, gamma, beta], [tensor('f32', [1, 6, 8]), tensor('f32', [6, 2])], { eps })
     t.deepEqual(spoilt(z!), Array.from({ length: 48 }, (_, i) => Math.floor(i / 8) === 1))

@@ -1,5 +1,5 @@
-// One backward tile: up to 64 keys against all queries, in blocks of 64 queries; the probabilities are computed again from
-// the scores and their log-sum-exp. Included like vector.inc.h, after forward.inc.h.
+// One backward tile: up to 64 keys against all queries, in blocks of 64 queries; the probabilities are computed again
+// from the scores and their log-sum-exp. Included like vector.inc.h, after forward.inc.h.
 //
 //   P = exp(scale Q Kᵀ - lse)    dV = Pᵀ dO    dS = P ∘ (dO Vᵀ - delta)    dQ = scale dS K    dK = scale dSᵀ Q
 //
@@ -85,7 +85,8 @@ static void backward(const BackwardTile& t, float* scratch) {
     if (t.dq) {
       const Unit* left = kPack == 1 ? ds : ds_rows;
       const int64_t stride = kPack == 1 ? width : kBlockUnits;
-      multiply({n, padded, width / kPack, left, stride, k_pairs, padded, t.dq + first * padded, padded, Update::add, nullptr});
+      float* dq = t.dq + first * padded;
+      multiply({n, padded, width / kPack, left, stride, k_pairs, padded, dq, padded, Update::add, nullptr});
     }
   }
 

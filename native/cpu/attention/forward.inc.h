@@ -1,8 +1,9 @@
-// One forward tile: up to 64 queries against all keys, in blocks of 64 keys, with the softmax kept up to date as they come
-// (Dao et al., FlashAttention, arXiv 2205.14135). Included like vector.inc.h, after layout.inc.h.
+// One forward tile: up to 64 queries against all keys, in blocks of 64 keys, with the softmax kept up to date as they
+// come (Dao et al., FlashAttention, arXiv 2205.14135). Included like vector.inc.h, after layout.inc.h.
 //
-// All of it is transposed: scores are [keys][queries], so that a query is a lane. Maxima and sums then run down the rows
-// without shuffles, D needs no padding (it is a number of rows), and two rows of P make a row of the next right operand.
+// All of it is transposed: scores are [keys][queries], so that a query is a lane. Maxima and sums then run down the
+// rows without shuffles, D needs no padding (it is a number of rows), and two rows of P make a row of the next right
+// operand.
 
 constexpr float kLog2E = 1.44269504088896341f;
 constexpr float kLn2 = 0.693147180559945309f;

@@ -91,8 +91,8 @@ static void pack_columns(Matrix x, int64_t rows, int64_t columns, Unit* out) {
   }
 }
 
-// x [rows, columns] -> [U(width)][padded columns], a unit being the values of kPack consecutive rows: the right operand of
-// a product over rows.
+// x [rows, columns] -> [U(width)][padded columns], a unit being the values of kPack consecutive rows: the right operand
+// of a product over rows.
 static void pack_row_pairs(Matrix x, int64_t rows, int64_t columns, int64_t width, Unit* out) {
   const int64_t padded = round_up(columns, kLanes);
   for (int64_t u = 0; u < width / kPack; u++) {
@@ -106,7 +106,8 @@ static void pack_row_pairs(Matrix x, int64_t rows, int64_t columns, int64_t widt
 }
 
 // y[r, c] = x[c][r] * factor[r], x [columns][width].
-static void write_transposed(const float* x, int64_t width, int64_t rows, int64_t columns, const float* factor, Matrix y) {
+static void write_transposed(const float* x, int64_t width, int64_t rows, int64_t columns, const float* factor,
+                             Matrix y) {
   Vec square[kLanes];
   for (int64_t c = 0; c < columns; c += kLanes) {
     const int64_t count = smaller(kLanes, columns - c);

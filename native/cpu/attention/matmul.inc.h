@@ -1,27 +1,8 @@
-// The one product that all of attention is made of: C[M, N] = A[M, K] B[K, N] on packed units (tiles.h), in f32.
-// A is row-major with row stride lda, B is row-major with row stride ldb (one row per unit of the sum), N a multiple of
-// kLanes. Included like vector.inc.h; the includer defines `mac(a, b, c)`: c + a * b per lane and unit.
+// The product of product.inc.h on vectors: register tiles of sums, one broadcast unit of A times a row of B at a time.
+// Included like vector.inc.h, after product.inc.h. mac(a, b, c) of the units is c + a * b, per lane.
 
-enum class Update {
-  set,    // C = A B
-  add,    // C += A B
-  scale,  // C = C * factor + A B, factor[N]
-};
-
-struct Product {
-  int64_t m, n, k;
-  const Unit* a;
-  int64_t lda;
-  const Unit* b;
-  int64_t ldb;
-  float* c;
-  int64_t ldc;
-  Update update;
-  const float* factor;
-};
-
-// Accumulators of a register tile: 6 rows of 4 vectors leave 8 of AVX-512's 32 registers for operands and reach 90 to 95%
-// of the peak of vdpbf16ps on Zen 5 for K of 20 to 64 units; 8 rows of 3 are 1 to 3% slower, 12 rows of 2 3 to 7%.
+// Accumulators of a register tile: 6 rows of 4 vectors leave 8 of AVX-512's 32 registers for operands and reach 90 to
+// 95% of the peak of vdpbf16ps on Zen 5 for K of 20 to 64 units; 8 rows of 3 are 1 to 3% slower, 12 rows of 2 3 to 7%.
 constexpr int kMaxVectors = kLanes == 16 ? 4 : 2;
 constexpr int kMaxRows = 6;
 
@@ -76,8 +57,8 @@ void multiply_rows(const Product& p, int64_t rows) {
 
 INLINE int64_t ceil_divide(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// The length of piece i when n is cut into `pieces` of nearly equal length. Equal ones, since a last short tile would have
-// too few sums under way to hide the latency of the multiplications.
+// The length of piece i when n is cut into `pieces` of nearly equal length. Equal ones, since a last short tile would
+// have too few sums under way to hide the latency of the multiplications.
 INLINE int64_t piece_length(int64_t n, int64_t pieces, int64_t i) { return (n + pieces - 1 - i) / pieces; }
 
 static void multiply(const Product& p) {

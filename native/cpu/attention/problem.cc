@@ -40,8 +40,8 @@ Problem read_problem(const KernelRequest& request, size_t sources) {
 
   const int64_t packed = sources == 1 ? 3 : 1;
   const int64_t channels = columns_of(q) / packed;
-  require(p.heads > 0 && channels > 0 && columns_of(q) % (packed * p.heads) == 0, op, ": ", columns_of(q), " columns of ",
-          kNames[sources - 1][0], " cannot be divided among ", p.heads, " heads");
+  require(p.heads > 0 && channels > 0 && columns_of(q) % (packed * p.heads) == 0, op, ": ", columns_of(q),
+          " columns of ", kNames[sources - 1][0], " cannot be divided among ", p.heads, " heads");
   p.head_size = channels / p.heads;
   p.batch = batch_of(request, kNames[sources - 1][0], q);
   const TensorSpec& k = request.inputs[sources == 1 ? 0 : 1];

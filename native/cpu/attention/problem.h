@@ -34,11 +34,12 @@ struct Problem {
   Matrix head(const Tensor& tensor, const Source& source, int64_t rows, int64_t head, int64_t row) const;
 };
 
-// Reads the first `sources` inputs and the attributes heads, causal and scale. Throws Error for what does not fit together.
+// Reads the first `sources` inputs and the attributes heads, causal and scale. Throws Error for what does not fit
+// together.
 Problem read_problem(const KernelRequest& request, size_t sources);
 
-// n lanes cut into as few tiles as can be, of equal size but the last: 77 become 48 and 29, not 64 and 13, since a single
-// vector of lanes keeps the multipliers only half busy.
+// n lanes cut into as few tiles as can be, of equal size but the last: 77 become 48 and 29, not 64 and 13, since a
+// single vector of lanes keeps the multipliers only half busy.
 struct Tiling {
   int64_t size, count;
 };

@@ -12,7 +12,7 @@ static const TileOps& choose(DType dtype) {
 #if defined(__x86_64__)
   if (dtype == DType::bf16) {
     require(isa().avx512_bf16, "attention: this processor has no bf16 arithmetic");
-    return avx512_bf16_tile_ops;
+    return isa().amx_bf16 && held_to("amx") ? amx_tile_ops : avx512_bf16_tile_ops;
   }
   if (held_to("generic")) return generic_tile_ops;
   if (isa().avx512 && !held_to("avx2")) return avx512_tile_ops;

@@ -16,6 +16,7 @@ namespace lorikeet::cpu::attention {
 namespace {
 #include "vector.inc.h"
 #include "units_f32.inc.h"
+#include "product.inc.h"
 #include "matmul.inc.h"
 #include "layout.inc.h"
 #include "forward.inc.h"

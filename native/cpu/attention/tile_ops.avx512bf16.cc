@@ -9,6 +9,7 @@
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 
 #define LORIKEET_LANES 16
+#define LORIKEET_UNIT_STEP 1
 #define LORIKEET_ISA_NAME "avx512_bf16"
 #define LORIKEET_TILE_OPS avx512_bf16_tile_ops
 
@@ -16,6 +17,7 @@ namespace lorikeet::cpu::attention {
 namespace {
 #include "vector.inc.h"
 #include "units_bf16.inc.h"
+#include "product.inc.h"
 #include "matmul.inc.h"
 #include "layout.inc.h"
 #include "forward.inc.h"

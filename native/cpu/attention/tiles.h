@@ -8,9 +8,10 @@
 //   rows     [R][U(C)]               a matrix as it is: the left operand of a product over its columns
 //   columns  [block][C][kTile/pack]  transposed in blocks of 64 rows: the left operand of a product over its rows
 //   lanes    [U(C)][width]           transposed: the right operand of a product over its columns, one lane per row
-// AMX tiles want the same layouts, so one implementation of the product (matmul.inc.h) is all that differs.
+// They are what AMX tiles want, too: only the product itself differs between instruction sets (product.inc.h).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 
 #include "../../core/tensor.h"
@@ -82,6 +83,8 @@ struct TileOps {
     const int64_t n = (values + pack - 1) / pack;
     return (n + unit_step - 1) / unit_step * unit_step;
   }
+  // Tiles are a multiple of so many lanes wide.
+  int64_t width_step() const { return std::max(lanes, unit_step * pack); }
   int64_t padded(int64_t columns) const { return (columns + lanes - 1) / lanes * lanes; }
   int64_t column_block_units(int64_t columns) const { return columns * (kTile / pack); }
   // Floats of scratch that one call uses.
@@ -93,9 +96,9 @@ struct TileOps {
   }
 };
 
-// The implementation for tensors of this dtype on the processor that we run on: the widest that it has. Throws Error for
-// bf16 on a processor without bf16 arithmetic. LORIKEET_CPU_ISA=generic, avx2 or avx512 in the environment holds f32
-// back to that one, for tests and comparisons; =amx lets bf16 use AMX tiles.
+// The implementation for tensors of this dtype on the processor that we run on: the widest that it has, except that AMX
+// tiles are used only when asked for. Throws Error for bf16 on a processor without bf16 arithmetic.
+// LORIKEET_CPU_ISA in the environment: generic, avx2 or avx512 hold f32 back to that one; amx lets bf16 use AMX tiles.
 const TileOps& tile_ops(DType dtype);
 
 extern const TileOps generic_tile_ops;  // f32
@@ -103,6 +106,7 @@ extern const TileOps generic_tile_ops;  // f32
 extern const TileOps avx2_tile_ops;         // f32
 extern const TileOps avx512_tile_ops;       // f32
 extern const TileOps avx512_bf16_tile_ops;  // bf16
+extern const TileOps amx_tile_ops;          // bf16
 #endif
 
 }  // namespace lorikeet::cpu::attention

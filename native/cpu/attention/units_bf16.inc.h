@@ -1,8 +1,9 @@
-// Units of two bf16, with AVX-512 BF16. Included like vector.inc.h, after it.
+// Units of two bf16, with AVX-512 BF16. Included like vector.inc.h, after it; LORIKEET_UNIT_STEP: the units that a
+// product sums at a time.
 
 using Value = uint16_t;
 constexpr int64_t kPack = 2;
-constexpr int64_t kUnitStep = 1;
+constexpr int64_t kUnitStep = LORIKEET_UNIT_STEP;
 
 // vdpbf16ps: c + a1 * b1 + a2 * b2, the products exact, denormals taken as zero.
 INLINE Vec mac(Vec a, Vec b, Vec c) { return (Vec)_mm512_dpbf16_ps((__m512)c, (__m512bh)a, (__m512bh)b); }
@@ -24,8 +25,8 @@ INLINE Vec load_last_units(const Value* p, int64_t n) {
 
 // Unit i holds first[i] and second[i], rounded.
 INLINE Vec zip_values(Vec first, Vec second) {
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5,
-                                         20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
   return (Vec)_mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh((__m512)second, (__m512)first));
 }
 
@@ -33,5 +34,6 @@ INLINE Vec zip_values(Vec first, Vec second) {
 INLINE void unzip_units(Vec units, Value* out, int64_t stride, int64_t columns) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16((__m512i)units));
   if (columns < 2) return;
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + stride), _mm512_cvtepi32_epi16(_mm512_srli_epi32((__m512i)units, 16)));
+  const __m512i second = _mm512_srli_epi32((__m512i)units, 16);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + stride), _mm512_cvtepi32_epi16(second));
 }

@@ -1,11 +1,13 @@
 // Vectors of f32 for one instruction set, as GNU vector types: 16 lanes for AVX-512, 8 for AVX2, 4 for any other.
 //
-// Included by tile_ops.<isa>.cc inside a namespace of its own, after all other headers and behind a pragma that switches
-// the target: nothing here may be shared between instruction sets, so there is no include guard and no #include.
+// Included by tile_ops.<isa>.cc inside a namespace of its own, after all other headers and behind a pragma that
+// switches the target: nothing here may be shared between instruction sets, so there is no include guard and no
+// #include.
 
 using Vec = float __attribute__((vector_size(LORIKEET_LANES * 4)));
 using VecInt = int32_t __attribute__((vector_size(LORIKEET_LANES * 4)));
-using VecInMemory = float __attribute__((vector_size(LORIKEET_LANES * 4), aligned(4), may_alias));
+// Anywhere in memory: rows of bf16 begin at any even address.
+using VecInMemory = float __attribute__((vector_size(LORIKEET_LANES * 4), aligned(1), may_alias));
 
 constexpr int64_t kLanes = LORIKEET_LANES;
 
@@ -49,8 +51,9 @@ INLINE Vec times_power(Vec y, Vec x) {
 
 #endif
 
-// 2^x with a relative error below 2e-7 where the result is a normal number (1.5e-7 measured over [0, 1]); 2^0 is exactly
-// 1, 2^-inf is 0, NaN stays NaN. The polynomial is an own minimax fit of 2^f on [0, 1] with the constant term 1.
+// 2^x with a relative error below 2e-7 where the result is a normal number (1.5e-7 measured over [0, 1]); 2^0 is
+// exactly 1, 2^-inf is 0, NaN stays NaN. The polynomial is an own minimax fit of 2^f on [0, 1] with the constant term
+// 1.
 INLINE Vec exp2(Vec x) {
   const Vec f = fraction(x);
   Vec y = broadcast(0.0018671302823349833f);

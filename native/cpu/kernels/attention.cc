@@ -15,7 +15,7 @@ class Attention final : public Kernel {
  public:
   Attention(const Problem& problem, Scratch& scratch)
       : problem_(problem), ops_(tile_ops(problem.dtype)), scratch_(scratch), threads_(thread_count()) {
-    tiles_ = tiling(problem.queries, ops_.lanes);
+    tiles_ = tiling(problem.queries, ops_.width_step());
     k_units_ = problem.keys * ops_.units(problem.head_size);
     v_units_ = problem.key_blocks() * ops_.column_block_units(problem.head_size);
     tile_floats_ = (ops_.forward_scratch(problem.head_size) + 15) / 16 * 16;
@@ -29,7 +29,9 @@ class Attention final : public Kernel {
       const int64_t heads = std::min(group_, problem_.total_heads() - first);
       pack(operands, first, heads);
       parallel_for(heads * tiles_.count, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; i++) run_tile(operands, first, i / tiles_.count, i % tiles_.count * tiles_.size);
+        for (int64_t i = begin; i < end; i++) {
+          run_tile(operands, first, i / tiles_.count, i % tiles_.count * tiles_.size);
+        }
       });
     }
   }

@@ -1,9 +1,9 @@
-// attention_backward: the gradients of q, k and v. Probabilities are computed again from the scores and their log-sum-exp
-// (attention/backward.inc.h), a tile of keys at a time.
+// attention_backward: the gradients of q, k and v. Probabilities are computed again from the scores and their
+// log-sum-exp (attention/backward.inc.h), a tile of keys at a time.
 //
-// A tile of keys yields its rows of dk and dv whole, and a share of every row of dq. The key tiles of a head are cut into
-// parts, whose number follows from the shapes alone; within a part the shares of dq are added up in order, and in the end
-// the parts are. So the result has the same bits for any number of threads.
+// A tile of keys yields its rows of dk and dv whole, and a share of every row of dq. The key tiles of a head are cut
+// into parts, whose number follows from the shapes alone; within a part the shares of dq are added up in order, and in
+// the end the parts are. So the result has the same bits for any number of threads.
 #include <omp.h>
 
 #include "../attention/problem.h"
@@ -26,7 +26,7 @@ class AttentionBackward final : public Kernel {
       : problem_(problem), ops_(tile_ops(problem.dtype)), scratch_(scratch), threads_(thread_count()) {
     const Problem& p = problem_;
     row_units_ = p.queries * ops_.units(p.head_size);
-    tiles_ = tiling(p.keys, ops_.lanes);
+    tiles_ = tiling(p.keys, ops_.width_step());
     column_units_ = p.query_blocks() * ops_.column_block_units(p.head_size);
     dq_floats_ = p.queries * ops_.padded(p.head_size);
     parts_ = (kPieces + p.total_heads() - 1) / std::max<int64_t>(1, p.total_heads());
@@ -40,7 +40,8 @@ class AttentionBackward final : public Kernel {
   }
 
   void run(const Operands& operands) override {
-    require(thread_count() <= threads_, "attention_backward: compiled for ", threads_, " threads, run with ", thread_count());
+    require(thread_count() <= threads_, "attention_backward: compiled for ", threads_, " threads, run with ",
+            thread_count());
     const Problem& p = problem_;
     for (int64_t first = 0; first < p.total_heads(); first += group_) {
       const int64_t heads = std::min(group_, p.total_heads() - first);
@@ -79,7 +80,9 @@ class AttentionBackward final : public Kernel {
     return at;
   }
 
-  const Tensor& input(const Operands& operands, size_t behind) const { return operands.inputs[problem_.sources + behind]; }
+  const Tensor& input(const Operands& operands, size_t behind) const {
+    return operands.inputs[problem_.sources + behind];
+  }
 
   void pack(const Operands& operands, int64_t first, int64_t slot, int64_t block) const {
     const Problem& p = problem_;

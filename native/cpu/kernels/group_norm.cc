@@ -1,8 +1,8 @@
 // group_norm: z = x + shift, normalised over space and the channels of a group; y = act(ẑ gamma + beta).
 //
 // Statistics are exact in structure: per block of rows the mean first and then the squared distances from it, while the
-// block is in the cache; blocks are combined in double precision (Chan, Golub, LeVeque 1983). Loops run over whole rows of
-// channels, since one group's channels (10 of 320) are too few for a vector.
+// block is in the cache; blocks are combined in double precision (Chan, Golub, LeVeque 1983). Loops run over whole rows
+// of channels, since one group's channels (10 of 320) are too few for a vector.
 #include "group_norm.h"
 
 #include <omp.h>
@@ -94,8 +94,8 @@ class GroupNorm final : public Kernel {
       float* scale = offset + g_.channels;
       for (int64_t i = begin; i < end; i++) {
         const int64_t sample = i / g_.blocks, at = first_element(i), rows = g_.rows_of_block(i % g_.blocks);
-        group_norm::fill_table(g_, stats + sample * g_.groups * 2, shift ? shift + sample * g_.channels : nullptr, offset,
-                               scale);
+        group_norm::fill_table(g_, stats + sample * g_.groups * 2, shift ? shift + sample * g_.channels : nullptr,
+                               offset, scale);
         for (int64_t c = 0; c < g_.channels; c++) scale[c] *= gamma[c];
         if (g_.silu) {
           apply<true>(x + at, y + at, rows, g_.channels, offset, scale, beta);

@@ -1,13 +1,13 @@
-// What group_norm and group_norm_backward share: the operands' shapes, how the rows are cut, and the table of numbers per
-// channel that their loops read.
+// What group_norm and group_norm_backward share: the operands' shapes, how the rows are cut, and the table of numbers
+// per channel that their loops read.
 #pragma once
 
 #include "../elementwise.h"
 
 namespace lorikeet::cpu::group_norm {
 
-// x is [samples][rows][channels], channels last. Rows are cut into blocks that stay in the second-level cache for a second
-// pass; their number follows from the shape alone, since statistics are combined block by block.
+// x is [samples][rows][channels], channels last. Rows are cut into blocks that stay in the second-level cache for a
+// second pass; their number follows from the shape alone, since statistics are combined block by block.
 struct Geometry {
   DType dtype;
   int64_t samples, rows, channels, groups;
@@ -36,8 +36,8 @@ inline Geometry read_geometry(const KernelRequest& request, size_t x_input, size
   require(x.shape.size() >= 2, op, ": x has shape ", to_string(x.shape), ", expected [N, .., C]");
   g.rows = g.samples == 0 ? 0 : rows_of(x) / g.samples;
   g.groups = request.instruction.integer("groups");
-  require(g.groups > 0 && g.channels % g.groups == 0, op, ": ", g.channels, " channels cannot be divided into ", g.groups,
-          " groups");
+  require(g.groups > 0 && g.channels % g.groups == 0, op, ": ", g.channels, " channels cannot be divided into ",
+          g.groups, " groups");
   g.eps = request.instruction.number("eps");
   const std::string& activation = request.instruction.text("activation");
   require(activation == "none" || activation == "silu", op, ": activation '", activation, "' must be 'none' or 'silu'");

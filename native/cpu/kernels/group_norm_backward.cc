@@ -2,8 +2,8 @@
 //
 //   dbeta = Σ du    dgamma = Σ du ẑ    dx = (gamma du - mean(gamma du) - ẑ mean(gamma du ẑ)) / std
 //
-// Σ runs over samples and space, the means over space and the channels of a group. The sums per channel of each block of
-// rows give all of them; they are added up in the order of the blocks.
+// Σ runs over samples and space, the means over space and the channels of a group. The sums per channel of each block
+// of rows give all of them; they are added up in the order of the blocks.
 #include "group_norm.h"
 
 #include <omp.h>

@@ -49,7 +49,8 @@ std::unique_ptr<Kernel> make_layer_norm(const KernelRequest& request) {
       T* y = operands.outputs[0].as<T>();
       float* stats = operands.outputs[1].as<float>();
       parallel_for(rows, row_grain(columns), [=](int64_t begin, int64_t end) {
-        normalise_rows(x + begin * columns, end - begin, columns, gamma, beta, eps, y + begin * columns, stats + begin * 2);
+        normalise_rows(x + begin * columns, end - begin, columns, gamma, beta, eps, y + begin * columns,
+                       stats + begin * 2);
       });
     });
   });

@@ -2,8 +2,8 @@
 //
 //   dbeta = Σ dy    dgamma = Σ dy ẑ    dx = (gamma dy - mean(gamma dy) - ẑ mean(gamma dy ẑ)) / std
 //
-// Σ runs over rows, the means over a row's columns. Rows are cut into blocks, whose number follows from the shape alone;
-// the blocks' sums for dgamma and dbeta are added up in order.
+// Σ runs over rows, the means over a row's columns. Rows are cut into blocks, whose number follows from the shape
+// alone; the blocks' sums for dgamma and dbeta are added up in order.
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
@@ -101,7 +101,9 @@ std::unique_ptr<Kernel> make_layer_norm_backward(const KernelRequest& request) {
       for (size_t i = 1; i < operands.outputs.size(); i++) {
         float* gradient = operands.outputs[i].as<float>();
         if (!gradient) continue;
-        for (int64_t block = 0; block < blocks; block++) add_row(sums + (block * 2 + i - 1) * columns, gradient, columns);
+        for (int64_t block = 0; block < blocks; block++) {
+          add_row(sums + (block * 2 + i - 1) * columns, gradient, columns);
+        }
       }
     });
   });
