@@ -65,10 +65,10 @@ export function compare(ours: Side, peer: Side | undefined): string {
 }
 
 /** Standard output of a program; its errors are shown as they come. */
-function output(command: string, args: readonly string[], { shell = false, threads }: { shell?: boolean; threads: number }): Promise<string> {
+function output(command: string, args: readonly string[], { shell = false, cwd, threads }: { shell?: boolean; cwd?: string; threads: number }): Promise<string> {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, OMP_NUM_THREADS: String(threads) }
-    const child = spawn(command, args, { shell, env, stdio: ['ignore', 'pipe', 'inherit'] })
+    const child = spawn(command, args, { shell, env, ...(cwd && { cwd }), stdio: ['ignore', 'pipe', 'inherit'] })
     let text = ''
     child.stdout.on('data', (bytes: Buffer) => (text += bytes.toString('utf8')))
     child.on('error', reject)
@@ -94,7 +94,7 @@ async function main(): Promise<void> {
   const threads = Number(threadsText)
   const computeDtype = dtype === 'f32' || dtype === 'bf16' ? dtype : 'auto'
   const device = openDevice('cpu', { computeDtype, threads })
-  const cli = ['-r', 'ts-node/register/transpile-only', join(packageRoot(), 'lib', 'cli', 'main.ts'), 'bench', '--json']
+  const cli = ['-r', 'ts-node/register/transpile-only', join('lib', 'cli', 'main.ts'), 'bench', '--json']
   const own = Object.entries({ ...passed, ranks: rank, threads, 'compute-dtype': device.computeDtype }).flatMap(([key, value]) => [
     `--${key}`,
     String(value),
@@ -102,7 +102,7 @@ async function main(): Promise<void> {
   const ours: Ours[] = []
   const theirs: Side[] = []
   for (let turn = 0; turn < Number(turns); turn++) {
-    ours.push(parseOurs(await output(process.execPath, [...cli, ...own], { threads })))
+    ours.push(parseOurs(await output(process.execPath, [...cli, ...own], { cwd: packageRoot(), threads })))
     if (peer) theirs.push(parsePeer(await output(peer, [], { shell: true, threads })))
   }
   const all = mergeTurns(ours)
