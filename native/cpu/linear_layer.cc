@@ -40,7 +40,7 @@ std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, int64_
     down.dst = {true, 1 + a, 0, low_rank.ranks[a], dtype};
     down.n = low_rank.ranks[a];
     down.k = k;
-    down.weights = WeightFeed::of_operand(low_rank.downs[a], strided_desc({k, down.n}, dtype, {1, k}));
+    down.set_adapter(low_rank.downs[a], 1, k, dtype);
     products.push_back(std::move(down));
   }
   RowProduct base;
@@ -100,7 +100,7 @@ std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, int
     product.dst = {true, 0, 0, k, dtype};
     product.n = k;
     product.k = rank;
-    product.weights = WeightFeed::of_operand(down, strided_desc({rank, k}, dtype, {k, 1}));
+    product.set_adapter(down, k, 1, dtype);
     product.accumulate = true;
     products.push_back(std::move(product));
   }

@@ -60,7 +60,7 @@ void append_up_products(const LowRank& low_rank, int64_t columns, DType dtype, s
     product.dst = {true, 0, up.column, columns, dtype};
     product.n = up.n;
     product.k = up.r;
-    product.weights = WeightFeed::of_operand(up.input, strided_desc({up.r, up.n}, dtype, {1, up.r}));
+    product.set_adapter(up.input, 1, up.r, dtype);
     product.scale = low_rank.scales[up.adapter];
     product.accumulate = true;
     products.push_back(std::move(product));

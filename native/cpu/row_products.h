@@ -25,6 +25,21 @@ struct RowProduct {
   int64_t k = 0;
 
   WeightFeed weights;  // dims {k, n}
+
+  // A factor of an adapter: element (p, j) of the operand `weights` at [p * row + j * column]. Such products run in thin.h
+  // where that is faster.
+  bool adapter = false;
+  size_t adapter_input = 0;
+  int64_t adapter_row = 0;
+  int64_t adapter_column = 0;
+  void set_adapter(size_t input, int64_t row, int64_t column, DType dtype) {
+    weights = WeightFeed::of_operand(input, strided_desc({k, n}, dtype, {row, column}));
+    adapter = true;
+    adapter_input = input;
+    adapter_row = row;
+    adapter_column = column;
+  }
+
   int bias = -1;  // input operand
   float scale = 1;
   bool accumulate = false;
@@ -38,6 +53,7 @@ class RowProducts {
  private:
   struct Stage {
     RowProduct product;
+    bool thin = false;
     Matmul block;  // of block_rows_ rows
     Matmul rest;   // of the last block
     int64_t weights_at = 0;  // bytes into the scratch

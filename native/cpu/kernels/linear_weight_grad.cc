@@ -1,6 +1,8 @@
 // linear_weight_grad: dw[n, k] += scale dy[:, yc:yc+n]ᵀ x[:, xc:xc+k], summed over the rows in f32.
 #include "../checks.h"
+#include "../elementwise.h"
 #include "../matmul.h"
+#include "../thin.h"
 
 namespace lorikeet::cpu {
 namespace {
@@ -25,6 +27,43 @@ class LinearWeightGrad : public Kernel {
   int64_t x_offset_;
   Scratch& scratch_;
 };
+
+// One side of dw is a rank: each thread sums its own columns of the other side over all rows.
+class ThinWeightGrad : public Kernel {
+ public:
+  ThinWeightGrad(const KernelRequest& request, const MatmulShape& shape, int64_t y_column, int64_t x_column)
+      : rows_(shape.k), y_row_(columns_of(request.inputs[0])), x_row_(columns_of(request.inputs[1])), y_column_(y_column),
+        x_column_(x_column), n_(shape.m), k_(shape.n), scale_(shape.scale), scratch_(request.scratch) {
+    scratch_.reserve(thin::packed_rows(rows_, std::min(n_, k_)) * 4);
+  }
+
+  void run(const Operands& operands) override {
+    const bf16* dy = operands.inputs[0].as<const bf16>() + y_column_;
+    const bf16* x = operands.inputs[1].as<const bf16>() + x_column_;
+    float* dw = operands.outputs[0].as<float>();
+    auto* packed = static_cast<thin::Pair*>(scratch_.data());
+    const bool thin_rows = n_ <= k_;  // of dw
+    const int64_t thin = std::min(n_, k_);
+    const bf16* narrow = thin_rows ? dy : x;
+    const int64_t narrow_row = thin_rows ? y_row_ : x_row_;
+    parallel_for(rows_, 512, [=](int64_t begin, int64_t end) {
+      thin::pack_rows(narrow + begin * narrow_row, narrow_row, end - begin, thin, packed + begin / 2 * thin);
+    });
+    const bf16* wide = thin_rows ? x : dy;
+    const int64_t wide_row = thin_rows ? x_row_ : y_row_;
+    parallel_for(std::max(n_, k_), thin::kPanel, [=](int64_t first, int64_t last) {
+      thin::reduce(packed, wide, wide_row, rows_, thin, first, last, scale_, dw, thin_rows ? k_ : 1, thin_rows ? 1 : k_);
+    });
+  }
+
+ private:
+  int64_t rows_, y_row_, x_row_, y_column_, x_column_, n_, k_;
+  float scale_;
+  Scratch& scratch_;
+};
+
+// Up to this rank; beyond it oneDNN's tiles are well filled.
+constexpr int64_t kThinRank = 32;
 
 class Nothing : public Kernel {
  public:
@@ -62,6 +101,9 @@ std::unique_ptr<Kernel> make_weight_grad(const KernelRequest& request) {
   shape.weights = strided_desc({shape.k, shape.n}, dy.dtype, {columns_of(x), 1});
   shape.scale = instruction.has("scale") ? static_cast<float>(instruction.number("scale")) : 1.0f;
   shape.accumulate = true;
+  if (thin::available() && dy.dtype == DType::bf16 && std::min(shape.m, shape.n) <= kThinRank) {
+    return std::make_unique<ThinWeightGrad>(request, shape, y_column, x_column);
+  }
   return std::make_unique<LinearWeightGrad>(request, shape, y_column, x_column);
 }
 

@@ -62,7 +62,7 @@ std::unique_ptr<Kernel> make_low_rank_dh(const KernelRequest& request) {
     product.accumulate = !fresh;
     if (!fresh) clear = true;
     if (product.k == 0 || r == 0) continue;
-    product.weights = WeightFeed::of_operand(1 + u, strided_desc({product.k, r}, dy.dtype, {r, 1}));
+    product.set_adapter(1 + u, r, 1, dy.dtype);
     products.push_back(std::move(product));
   }
   for (const int count : covered) clear = clear || count == 0;
