@@ -15,7 +15,9 @@ const device = {
 
 export type DeviceArguments = InferredOptionTypes<typeof device>
 
-const json = { json: { type: 'boolean', default: false, describe: 'One JSON object a line on standard output' } } as const
+const json = {
+  json: { type: 'boolean', default: false, describe: 'One JSON object a line on standard output' },
+} as const
 
 export function deviceArguments<T>(parser: Argv<T>): Argv<T & DeviceArguments> {
   return parser.options(device) as Argv<unknown> as Argv<T & DeviceArguments>
@@ -26,8 +28,18 @@ export function jsonArgument<T>(parser: Argv<T>): Argv<T & { json: boolean }> {
 }
 
 const recipe = {
-  set: { type: 'string', array: true, default: [] as string[], requiresArg: true, describe: 'Override a value: train.steps=500' },
-  budget: { type: 'string', requiresArg: true, describe: 'Memory that the run may take, such as 12GiB; all of this machine unless set' },
+  set: {
+    type: 'string',
+    array: true,
+    default: [] as string[],
+    requiresArg: true,
+    describe: 'Override a value: train.steps=500',
+  },
+  budget: {
+    type: 'string',
+    requiresArg: true,
+    describe: 'Memory that the run may take, such as 12GiB; all of this machine unless set',
+  },
 } as const
 
 export type RecipeArguments = InferredOptionTypes<typeof recipe> & DeviceArguments & { recipe: string; json: boolean }
@@ -42,11 +54,28 @@ export function recipeArguments<T>(parser: Argv<T>): Argv<T & RecipeArguments> {
 /** @throws LorikeetError (usage) for a device that is not there or a number of threads that makes no sense */
 export function deviceFrom({ device, threads, 'compute-dtype': dtype }: DeviceArguments): Device {
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024))
-    throw new LorikeetError('usage', 'is wrong', { where: '--threads', expected: 'a whole number from 1', received: String(threads) })
+    throw new LorikeetError('usage', 'is wrong', {
+      where: '--threads',
+      expected: 'a whole number from 1',
+      received: String(threads),
+    })
   return openDevice(device, { computeDtype: dtype, ...(threads !== undefined && { threads }) })
 }
 
-const units: Readonly<Record<string, number>> = { b: 1, kib: 2 ** 10, mib: 2 ** 20, gib: 2 ** 30, tib: 2 ** 40, kb: 1e3, mb: 1e6, gb: 1e9, tb: 1e12, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 }
+const units: Readonly<Record<string, number>> = {
+  b: 1,
+  kib: 2 ** 10,
+  mib: 2 ** 20,
+  gib: 2 ** 30,
+  tib: 2 ** 40,
+  kb: 1e3,
+  mb: 1e6,
+  gb: 1e9,
+  tb: 1e12,
+  k: 2 ** 10,
+  m: 2 ** 20,
+  g: 2 ** 30,
+}
 
 /** "12GiB", "12 GB", "12g" -> bytes. @throws LorikeetError (usage) */
 export function parseBytes(where: string, text: string): number {

@@ -24,7 +24,9 @@ export async function main(args: readonly string[]): Promise<number> {
 /** The help of a command, or with no name that of all, 100 columns wide. */
 export async function helpOf(command: readonly string[]): Promise<string> {
   return new Promise((resolve) => {
-    void parser([...command, '--help'], 100).parse([...command, '--help'], {}, (_error, _args, output) => resolve(output))
+    void parser([...command, '--help'], 100).parse([...command, '--help'], {}, (_error, _args, output) =>
+      resolve(output),
+    )
   })
 }
 
@@ -45,7 +47,10 @@ function parser(args: readonly string[], columns = Math.min(100, process.stdout.
     .fail((message, error) => {
       // What a command throws passes; what yargs itself finds wrong is bad usage.
       if (error && error.name !== 'YError') throw error
-      throw new LorikeetError('usage', message ?? error.message, { fix: 'See lorikeet --help, or lorikeet COMMAND --help' })
+      const missing = /^Not enough non-option arguments/.test(message ?? '') ? 'An argument is missing' : undefined
+      throw new LorikeetError('usage', missing ?? message ?? error.message, {
+        fix: 'See lorikeet --help, or lorikeet COMMAND --help',
+      })
     })
 }
 

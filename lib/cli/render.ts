@@ -34,7 +34,10 @@ export interface Streams {
 /** In a terminal a bar is redrawn this often; elsewhere a line is written this often. */
 const redrawMs = { terminal: 100, file: 30_000 }
 
-export function createRenderer(json: boolean, { out, err }: Streams = { out: process.stdout, err: process.stderr }): Renderer {
+export function createRenderer(
+  json: boolean,
+  { out, err }: Streams = { out: process.stdout, err: process.stderr },
+): Renderer {
   let drawn = ''
   const clear = () => {
     if (drawn) err.write('\r\x1b[2K')
@@ -125,7 +128,14 @@ function withBar(line: string, share: number, columns: number): string {
 export function table(rows: readonly (readonly string[])[]): string {
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)))
   const cell = (text: string, width: number) => (/^[\d-]/.test(text) ? text.padStart(width) : text.padEnd(width))
-  return rows.map((row) => row.map((text, i) => cell(text, widths[i] ?? 0)).join('  ').trimEnd()).join('\n')
+  return rows
+    .map((row) =>
+      row
+        .map((text, i) => cell(text, widths[i] ?? 0))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n')
 }
 
 /** One or several sentences without a stack, unless LORIKEET_DEBUG=1 asks for it. */

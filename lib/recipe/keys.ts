@@ -39,7 +39,11 @@ type Path = readonly PropertyKey[]
 /** The nodes that may stand at a path: several where the schema has alternatives. */
 export function nodesAt(path: Path): SchemaNode[] {
   return path.reduce<SchemaNode[]>(
-    (nodes, key) => nodes.flatMap(branches).flatMap((node) => childrenOf(node, key)).flatMap(branches),
+    (nodes, key) =>
+      nodes
+        .flatMap(branches)
+        .flatMap((node) => childrenOf(node, key))
+        .flatMap(branches),
     [recipeTree()],
   )
 }

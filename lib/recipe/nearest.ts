@@ -1,6 +1,9 @@
 /** "Did you mean ...?" */
 
-/** The known name that is closest to what was written, if any is close: at most a third of its letters differ, or one contains the other. */
+/**
+ * The known name that is closest to what was written, if any is close: at most a third of its letters differ, or one
+ * contains the other.
+ */
 export function nearest(written: string, known: readonly string[]): string | undefined {
   const plain = (name: string) => name.toLowerCase().replace(/[^a-z0-9]/g, '')
   const word = plain(written)

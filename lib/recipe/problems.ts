@@ -58,13 +58,26 @@ function describe(issue: Issue, source: RecipeSource): Problem[] {
   if (branch) return branch.flatMap((inner) => describe(inner, source))
   const at = (path: Path) => ({ key: render(path), where: whereOf(source, path) })
   if (issue.code === 'unrecognized_keys')
-    return issue.keys.map((key) => ({ ...at([...issue.path, key]), problem: 'there is no such key', ...suggest(issue.path, key) }))
+    return issue.keys.map((key) => ({
+      ...at([...issue.path, key]),
+      problem: 'there is no such key',
+      ...suggest(issue.path, key),
+    }))
   const value = valueAt(source.data, issue.path)
   if (value === undefined && issue.code !== 'custom')
     return [{ ...at(issue.path), problem: 'is missing', ...meaning(issue.path) }]
   const wanted = expectation(issue.message)
-  if (issue.code === 'custom' || issue.code === 'invalid_format' || !wanted) return [{ ...at(issue.path), problem: issue.message }]
-  return [{ ...at(issue.path), problem: 'the value is wrong', expected: wanted, received: shorten(value), ...closest(issue, value) }]
+  if (issue.code === 'custom' || issue.code === 'invalid_format' || !wanted)
+    return [{ ...at(issue.path), problem: issue.message }]
+  return [
+    {
+      ...at(issue.path),
+      problem: 'the value is wrong',
+      expected: wanted,
+      received: shorten(value),
+      ...closest(issue, value),
+    },
+  ]
 }
 
 function whereOf(source: RecipeSource, path: Path): string {
@@ -83,7 +96,9 @@ function expectation(message: string): string | undefined {
     .replace(/["']/g, '')
 }
 
-/** Of an alternative, what is wrong with the branch that the person most likely meant: the one of the value's own type. */
+/**
+ * Of an alternative, what is wrong with the branch that the person most likely meant: the one of the value's own type.
+ */
 function branchOf(issue: Issue): Issue[] | undefined {
   if (issue.code !== 'invalid_union' || issue.errors.length === 0) return undefined
   const isOtherType = (errors: readonly Issue[]) => errors.some((e) => e.path.length === 0 && e.code === 'invalid_type')
@@ -121,7 +136,10 @@ function closest(issue: Issue, value: unknown): { fix?: string } {
 
 function valueAt(data: unknown, path: Path): unknown {
   return path.reduce<unknown>(
-    (at, key) => (typeof at === 'object' && at !== null && Object.hasOwn(at, key) ? (at as Record<PropertyKey, unknown>)[key] : undefined),
+    (at, key) =>
+      typeof at === 'object' && at !== null && Object.hasOwn(at, key)
+        ? (at as Record<PropertyKey, unknown>)[key]
+        : undefined,
     data,
   )
 }

@@ -1,7 +1,7 @@
 /**
- * The recipe: everything about a training run, in one file. Each part's schema lives beside what it configures; this is where
- * they come together. Field names are those of kohya-ss/sd-scripts where it has one. The reference in docs/reference/recipe.md
- * is made from the descriptions here.
+ * The recipe: everything about a training run, in one file. Each part's schema lives beside what it configures; this is
+ * where they come together. Field names are those of kohya-ss/sd-scripts where it has one. The reference in
+ * docs/reference/recipe.md is made from the descriptions here.
  */
 import { z } from 'zod'
 import { datasetSchema } from '../dataset'
@@ -25,8 +25,15 @@ const fileName = z
 
 export const outputSchema = z.strictObject({
   name: fileName.describe('Name of the result: DIR/NAME.safetensors, and DIR/NAME/ for checkpoints, samples and logs'),
-  dir: z.string().min(1).default('output').describe('Folder for the result, relative to the working directory; made when missing'),
-  save_precision: z.enum(['fp16', 'bf16', 'float']).default('fp16').describe('Numbers in the LoRA file; checkpoints are always f32'),
+  dir: z
+    .string()
+    .min(1)
+    .default('output')
+    .describe('Folder for the result, relative to the working directory; made when missing'),
+  save_precision: z
+    .enum(['fp16', 'bf16', 'float'])
+    .default('fp16')
+    .describe('Numbers in the LoRA file; checkpoints are always f32'),
   save_every_n_steps: count.optional().describe('Save the LoRA and a checkpoint to resume from every n steps'),
   save_every_n_epochs: count.optional().describe('The same every n epochs'),
   checkpoint_every_n_steps: z
@@ -40,7 +47,10 @@ export const outputSchema = z.strictObject({
   description: z.string().optional().describe('Description in the metadata'),
   license: z.string().optional().describe('Licence in the metadata'),
   tags: z.string().optional().describe('Tags in the metadata, separated by commas'),
-  trigger_phrase: z.string().optional().describe('Trigger phrase in the metadata; the trigger word of the dataset unless set'),
+  trigger_phrase: z
+    .string()
+    .optional()
+    .describe('Trigger phrase in the metadata; the trigger word of the dataset unless set'),
   comment: z.string().optional().describe('Free text in the metadata'),
   tag_frequency: z.boolean().default(true).describe('Write how often each tag was seen, which user interfaces show'),
 })
@@ -64,7 +74,9 @@ export const trainSchema = z
     noise_offset: z
       .strictObject({
         strength: noiseOffsetOptions.shape.strength.describe('Strength; 0.05 to 0.1 is usual'),
-        adaptive: noiseOffsetOptions.shape.adaptive.describe('Added to it, times the mean of the latents of each channel'),
+        adaptive: noiseOffsetOptions.shape.adaptive.describe(
+          'Added to it, times the mean of the latents of each channel',
+        ),
         random: noiseOffsetOptions.shape.random.describe('Draw the strength anew in each step'),
       })
       .optional()
@@ -79,13 +91,16 @@ export const trainSchema = z
   })
   .superRefine((train, context) => {
     const refuse = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message })
-    if (train.steps !== undefined && train.epochs !== undefined) refuse('epochs', 'expected either steps or epochs, received both')
-    if (train.min_timestep >= train.max_timestep) refuse('min_timestep', `expected less than max_timestep (${train.max_timestep})`)
+    if (train.steps !== undefined && train.epochs !== undefined)
+      refuse('epochs', 'expected either steps or epochs, received both')
+    if (train.min_timestep >= train.max_timestep)
+      refuse('min_timestep', `expected less than max_timestep (${train.max_timestep})`)
     if (train.unet_lr === 0 && train.text_encoder_lr === 0 && train.vae_lr === 0)
       refuse('unet_lr', 'nothing would be trained: every learning rate is 0')
     if (train.vae_lr > 0 && (train.unet_lr > 0 || train.text_encoder_lr > 0))
       refuse('vae_lr', 'the VAE is trained alone: set unet_lr and text_encoder_lr to 0')
-    if (train.multires_noise && train.noise_offset) refuse('multires_noise', 'expected either noise_offset or multires_noise')
+    if (train.multires_noise && train.noise_offset)
+      refuse('multires_noise', 'expected either noise_offset or multires_noise')
   })
 
 export const lrScheduleSchema = z.strictObject({
@@ -93,11 +108,7 @@ export const lrScheduleSchema = z.strictObject({
     .enum(lrSchedules.map((schedule) => schedule.name) as [string, ...string[]])
     .default('constant')
     .describe('Course of the learning rates'),
-  warmup: z
-    .number()
-    .min(0)
-    .default(0)
-    .describe('Steps over which they grow from 0; below 1 it is a share of the run'),
+  warmup: z.number().min(0).default(0).describe('Steps over which they grow from 0; below 1 it is a share of the run'),
   cycles: z.number().positive().default(0.5).describe('cosine: waves; 0.5 falls once from full to zero'),
 })
 
@@ -119,7 +130,12 @@ export const samplesSchema = z
     every_n_epochs: count.optional().describe('Draw samples every n epochs'),
     at_start: z.boolean().default(false).describe('Also before the first step, to see what the base does'),
     prompts: z
-      .array(z.union([z.string(), z.strictObject({ prompt: z.string().describe('Prompt'), ...z.object(sampleFields).partial().shape })]))
+      .array(
+        z.union([
+          z.string(),
+          z.strictObject({ prompt: z.string().describe('Prompt'), ...z.object(sampleFields).partial().shape }),
+        ]),
+      )
       .min(1)
       .describe('Prompts; each a text, or a mapping with prompt and any of the settings below'),
     negative: sampleFields.negative.default(''),
@@ -132,7 +148,11 @@ export const samplesSchema = z
   })
   .superRefine((samples, context) => {
     if (samples.every_n_steps === undefined && samples.every_n_epochs === undefined && !samples.at_start)
-      context.addIssue({ code: 'custom', path: ['every_n_steps'], message: 'expected every_n_steps, every_n_epochs or at_start' })
+      context.addIssue({
+        code: 'custom',
+        path: ['every_n_steps'],
+        message: 'expected every_n_steps, every_n_epochs or at_start',
+      })
   })
 
 export const logsSchema = z.strictObject({

@@ -1,9 +1,9 @@
 /**
- * Where the values of a recipe come from: the YAML file (JSON is YAML) and the `--set` options that override it. Knows the
- * line of everything, for messages.
+ * Where the values of a recipe come from: the YAML file (JSON is YAML) and the `--set` options that override it. Knows
+ * the line of everything, for messages.
  */
 import { readFileSync, statSync } from 'node:fs'
-import { isMap, isNode, isScalar, LineCounter, parse, parseDocument, type Document } from 'yaml'
+import { isMap, isNode, isScalar, LineCounter, parseDocument, type Document } from 'yaml'
 import { LorikeetError } from '../base/errors'
 
 export type Path = readonly PropertyKey[]
@@ -29,11 +29,13 @@ export function openRecipe(file: string, overrides: readonly string[] = []): Rec
 /** `openRecipe` for a text in memory; `name` stands for it in messages. */
 export function parseRecipe(name: string, text: string, overrides: readonly string[] = []): RecipeSource {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false, stringKeys: true })
-  const [error] = document.errors
-  if (error) throw wrong(`${name}:${lines.linePos(error.pos[0]).line}`, `this is not YAML: ${error.message}`)
+  const document = parseYaml(
+    text,
+    (offset) => (offset === undefined ? name : `${name}:${lines.linePos(offset).line}`),
+    lines,
+  )
   if (!isMap(document.contents)) throw wrong(name, 'a recipe is a mapping', 'lines such as "base: model.safetensors"')
-  const data = toPlain(name, document)
+  const data = toPlain(name, document) as Record<string, unknown>
   const set = overrides.map(readOverride)
   for (const { path, value } of set) override(data, path, value)
   return {
@@ -51,23 +53,38 @@ function readText(file: string): string {
   try {
     const stats = statSync(file)
     if (!stats.isFile()) throw wrong(file, 'this is not a file', 'a recipe in YAML')
-    if (stats.size > maxBytes) throw wrong(file, 'this is too large for a recipe', `at most ${maxBytes} bytes`, `${stats.size} bytes`)
+    if (stats.size > maxBytes)
+      throw wrong(file, 'this is too large for a recipe', `at most ${maxBytes} bytes`, `${stats.size} bytes`)
     return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file))
   } catch (error) {
     if (error instanceof LorikeetError) throw error
     const code = error instanceof Error && 'code' in error ? String(error.code) : ''
     if (code === 'ENOENT') throw wrong(file, 'there is no such recipe')
-    if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA') throw wrong(file, 'this is not a text in UTF-8', 'a recipe in YAML')
+    if (code === 'ERR_ENCODING_INVALID_ENCODED_DATA')
+      throw wrong(file, 'this is not a text in UTF-8', 'a recipe in YAML')
     throw wrong(file, `the recipe cannot be read (${code})`)
   }
 }
 
+/** What the library only warns about (tags that it does not know) is no recipe either. */
+function parseYaml(text: string, place: (offset?: number) => string, lineCounter?: LineCounter): Document {
+  const document = parseDocument(text, {
+    prettyErrors: false,
+    stringKeys: true,
+    logLevel: 'silent',
+    ...(lineCounter && { lineCounter }),
+  })
+  const [error] = [...document.errors, ...document.warnings]
+  if (error) throw wrong(place(error.pos[0]), `this is not YAML: ${error.message}`)
+  return document
+}
+
 /** Anchors that unfold without end are refused by the library. */
-function toPlain(name: string, document: Document): Record<string, unknown> {
+function toPlain(where: string, document: Document): unknown {
   try {
-    return document.toJS({ maxAliasCount: 100 }) as Record<string, unknown>
+    return document.toJS({ maxAliasCount: 100 }) as unknown
   } catch (error) {
-    throw wrong(name, `this is not YAML: ${error instanceof Error ? error.message : String(error)}`)
+    throw wrong(where, `this is not YAML: ${error instanceof Error ? error.message : String(error)}`)
   }
 }
 
@@ -82,10 +99,13 @@ function readOverride(text: string): Override {
   if (equals < 1 || keys.some((key) => key.trim() === ''))
     throw wrong(`--set ${text}`, 'this is not a setting', 'KEY=VALUE, such as train.steps=100')
   const path = keys.map((key) => (/^\d+$/.test(key) ? Number(key) : key.trim()))
-  try {
-    return { path, value: parse(text.slice(equals + 1)) as unknown }
-  } catch (error) {
-    throw wrong(`--set ${text}`, `its value is not YAML: ${error instanceof Error ? error.message : String(error)}`)
+  const place = `--set ${keys.join('.')}`
+  return {
+    path,
+    value: toPlain(
+      place,
+      parseYaml(text.slice(equals + 1), () => place),
+    ),
   }
 }
 

@@ -1,12 +1,19 @@
 /**
- * From a batch to the input of a step: latents drawn from the VAE's posterior, noise, timesteps, text. All of it is a pure
- * function of (seed, step), so a resumed run continues with the same numbers.
+ * From a batch to the input of a step: latents drawn from the VAE's posterior, noise, timesteps, text. All of it is a
+ * pure function of (seed, step), so a resumed run continues with the same numbers.
  *
  * Latents are drawn afresh each time an image is used, as diffusers' training scripts do; sd-scripts draws once when it
  * caches them.
  */
 import { philoxInt, philoxNormal } from '../base/philox'
-import { decodeForBucket, type Batch, type BatchPlan, type Dataset, type EncodedLatents, type LatentCache } from '../dataset'
+import {
+  decodeForBucket,
+  type Batch,
+  type BatchPlan,
+  type Dataset,
+  type EncodedLatents,
+  type LatentCache,
+} from '../dataset'
 import { multiresNoise, noiseOffset, philoxSource, type LatentShape } from '../diffusion/noise'
 import { latentDownscale, type StableDiffusionConfig } from '../models/families/sd15'
 import type { Values } from '../pipeline/images'
@@ -59,8 +66,12 @@ async function denoising(
 ): Promise<DenoisingInput> {
   const { seed } = train
   const posteriors = await Promise.all(batch.items.map(({ image, flip }) => cache.load(image, flip)))
-  const latents = joinFirst(posteriors.map((posterior, i) => drawLatents(posterior, config.vae.scalingFactor, seed, first + i)))
-  const plain = joinFirst(posteriors.map(({ shape }, i) => normal({ seed, stream: streams.noise, step: first + i }, shape)))
+  const latents = joinFirst(
+    posteriors.map((posterior, i) => drawLatents(posterior, config.vae.scalingFactor, seed, first + i)),
+  )
+  const plain = joinFirst(
+    posteriors.map(({ shape }, i) => normal({ seed, stream: streams.noise, step: first + i }, shape)),
+  )
   return {
     latents,
     noise: shapeNoise(plain, latents, train, micro),
@@ -72,7 +83,12 @@ async function denoising(
 }
 
 /** (mean + exp(logvar / 2) eps) times the scaling factor, [1, C, h, w] */
-function drawLatents({ mean, logvar, shape }: EncodedLatents, scalingFactor: number, seed: number, sample: number): Values {
+function drawLatents(
+  { mean, logvar, shape }: EncodedLatents,
+  scalingFactor: number,
+  seed: number,
+  sample: number,
+): Values {
   const eps = normal({ seed, stream: streams.posterior, step: sample }, shape)
   return { data: eps.data.map((e, i) => (mean[i]! + Math.exp(0.5 * logvar[i]!) * e) * scalingFactor), shape }
 }
@@ -80,12 +96,17 @@ function drawLatents({ mean, logvar, shape }: EncodedLatents, scalingFactor: num
 function shapeNoise(noise: Values, latents: Values, train: Recipe['train'], micro: number): Values {
   const source = philoxSource({ seed: train.seed, stream: streams.noiseShape, step: micro })
   const shape = noise.shape as LatentShape
-  if (train.noise_offset) return { data: noiseOffset(noise.data, latents.data, shape, train.noise_offset, source), shape }
+  if (train.noise_offset)
+    return { data: noiseOffset(noise.data, latents.data, shape, train.noise_offset, source), shape }
   if (train.multires_noise) return { data: multiresNoise(noise.data, shape, train.multires_noise, source), shape }
   return noise
 }
 
-async function autoencoding({ recipe, dataset, config }: BatchSources, batch: Batch, first: number): Promise<AutoencodingInput> {
+async function autoencoding(
+  { recipe, dataset, config }: BatchSources,
+  batch: Batch,
+  first: number,
+): Promise<AutoencodingInput> {
   const { width, height } = batch.size
   const background = dataset.options.alpha_background
   const pixels = await Promise.all(

@@ -2,7 +2,9 @@
 import type { Recipe } from '../recipe'
 import type { CheckpointFacts } from './checkpoint'
 
-export type RunFacts = Pick<CheckpointFacts, 'steps' | 'dataset' | 'base' | 'computeDtype' | 'software'> & { recipe: Recipe }
+export type RunFacts = Pick<CheckpointFacts, 'steps' | 'dataset' | 'base' | 'computeDtype' | 'software'> & {
+  recipe: Recipe
+}
 
 export interface Changes {
   /** With these the run would not be the same run. */

@@ -1,7 +1,7 @@
 /**
- * Checkpoints: all that it takes to go on from a step to the same bits. A checkpoint is one safetensors file with the flat
- * arenas (parameters and optimizer state, f32) and, in its metadata, the step and what the run depends on. Random numbers and
- * the order of the data are functions of the step, so no generator needs saving.
+ * Checkpoints: all that it takes to go on from a step to the same bits. A checkpoint is one safetensors file with the
+ * flat arenas (parameters and optimizer state, f32) and, in its metadata, the step and what the run depends on. Random
+ * numbers and the order of the data are functions of the step, so no generator needs saving.
  *
  *     DIR/NAME.safetensors                     the LoRA, at the end
  *     DIR/NAME-step00000500.safetensors        the LoRA at save_every_n_...
@@ -80,7 +80,11 @@ export function findCheckpoints({ folder }: RunPaths): CheckpointFile[] {
 /**
  * @throws LorikeetError (failed) when it cannot be written; the ones that are there stay
  */
-export function saveCheckpoint(file: string, trainer: Trainer, facts: Omit<CheckpointFacts, 'version' | 'hashes' | 'updates'>): void {
+export function saveCheckpoint(
+  file: string,
+  trainer: Trainer,
+  facts: Omit<CheckpointFacts, 'version' | 'hashes' | 'updates'>,
+): void {
   const hashes = Object.fromEntries(stateBuffers.map((name) => [name, hashOf(trainer.readState(name))]))
   const complete: CheckpointFacts = { version: 1, ...facts, updates: trainer.updates, hashes }
   const tensors = stateBuffers.map((name) => ({
@@ -118,7 +122,10 @@ export async function restoreCheckpoint(checkpoint: string, trainer: Trainer): P
         received: String(values.length),
       })
     if (hashOf(values) !== facts.hashes[name])
-      throw new LorikeetError('input', 'the checkpoint is damaged', { where: checkpoint, fix: 'Remove it to resume from the one before' })
+      throw new LorikeetError('input', 'the checkpoint is damaged', {
+        where: checkpoint,
+        fix: 'Remove it to resume from the one before',
+      })
     trainer.writeState(name, values)
   }
   trainer.updates = facts.updates
@@ -127,18 +134,22 @@ export async function restoreCheckpoint(checkpoint: string, trainer: Trainer): P
 }
 
 function hashOf(values: Float32Array): string {
-  return createHash('sha256').update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength)).digest('hex')
+  return createHash('sha256')
+    .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
+    .digest('hex')
 }
 
 /**
- * Removes what the recipe does not want to keep; call it when the newest is complete. Of checkpoints without a LoRA beside
- * them two are kept, of the others `keepLast`. The newest always stays.
+ * Removes what the recipe does not want to keep; call it when the newest is complete. Of checkpoints without a LoRA
+ * beside them two are kept, of the others `keepLast`. The newest always stays.
  */
 export function removeOld(paths: RunPaths, keepLast: number | undefined): void {
   const [, ...older] = findCheckpoints(paths)
   const hasLora = ({ step }: CheckpointFile) => fs.existsSync(paths.intermediate(step))
   const newestHasLora = findCheckpoints(paths).slice(0, 1).some(hasLora)
-  const saves = older.filter(hasLora).slice(keepLast === undefined ? Infinity : Math.max(0, keepLast - (newestHasLora ? 1 : 0)))
+  const saves = older
+    .filter(hasLora)
+    .slice(keepLast === undefined ? Infinity : Math.max(0, keepLast - (newestHasLora ? 1 : 0)))
   const between = older.filter((checkpoint) => !hasLora(checkpoint)).slice(1)
   for (const { file } of between) fs.rmSync(file, { force: true })
   for (const { file, step } of saves) {
@@ -152,7 +163,8 @@ export function removeOld(paths: RunPaths, keepLast: number | undefined): void {
 export function removeRun(paths: RunPaths): void {
   const { dir, base } = path.parse(paths.folder)
   const names = fs.existsSync(dir || '.') ? fs.readdirSync(dir || '.') : []
-  const isResult = (name: string) => name.startsWith(`${base}-step`) && /^-step\d{8,}\.safetensors$/.test(name.slice(base.length))
+  const isResult = (name: string) =>
+    name.startsWith(`${base}-step`) && /^-step\d{8,}\.safetensors$/.test(name.slice(base.length))
   for (const name of names.filter(isResult)) fs.rmSync(path.join(dir, name), { force: true })
   for (const { file } of findCheckpoints(paths)) fs.rmSync(file, { force: true })
   fs.rmSync(paths.final, { force: true })
@@ -165,7 +177,8 @@ export function removeLeftovers(paths: RunPaths): void {
   const { dir, base } = path.parse(paths.folder)
   const sweep = (folder: string, isOurs: (name: string) => boolean) => {
     for (const name of fs.existsSync(folder) ? fs.readdirSync(folder) : [])
-      if (/^\..+\.safetensors\.\d+-[0-9a-f]{8}\.tmp$/.test(name) && isOurs(name)) fs.rmSync(path.join(folder, name), { force: true })
+      if (/^\..+\.safetensors\.\d+-[0-9a-f]{8}\.tmp$/.test(name) && isOurs(name))
+        fs.rmSync(path.join(folder, name), { force: true })
   }
   sweep(paths.folder, () => true)
   sweep(dir || '.', (name) => name.startsWith(`.${base}.safetensors.`) || name.startsWith(`.${base}-step`))

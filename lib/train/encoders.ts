@@ -21,7 +21,10 @@ export async function latentEncoder(pipe: Pipeline): Promise<LatentEncoder> {
   }
 }
 
-export async function captionEncoder(pipe: Pipeline, { clipSkip, maxTokenLength }: TextSettings): Promise<CaptionEncoder> {
+export async function captionEncoder(
+  pipe: Pipeline,
+  { clipSkip, maxTokenLength }: TextSettings,
+): Promise<CaptionEncoder> {
   const weights = await pipe.base.fingerprint('text_encoder')
   return {
     id: ['text', weights, tokenizerId(pipe), pipe.device.computeDtype, clipSkip, maxTokenLength].join('/'),
@@ -34,11 +37,18 @@ export async function captionEncoder(pipe: Pipeline, { clipSkip, maxTokenLength 
 
 /** Tokenizers are told apart by what they make of one text that has something of everything. */
 function tokenizerId({ base }: Pipeline): string {
-  const ids = base.tokenizer.encode('Ohwx person, a "photo" of naïve 東京 2 dogs; 1girl & <|x|> 🦜 supercalifragilistic\u00a0word')
-  return createHash('sha256').update(JSON.stringify([ids, base.tokenizer.startId, base.tokenizer.endId, base.tokenizer.padId])).digest('hex')
+  const ids = base.tokenizer.encode(
+    'Ohwx person, a "photo" of naïve 東京 2 dogs; 1girl & <|x|> 🦜 supercalifragilistic\u00a0word',
+  )
+  return createHash('sha256')
+    .update(JSON.stringify([ids, base.tokenizer.startId, base.tokenizer.endId, base.tokenizer.padId]))
+    .digest('hex')
 }
 
-/** The text of a batch: states [N, L, width] of a frozen text encoder, or each caption's rows of ids for one that is trained. */
+/**
+ * The text of a batch: states [N, L, width] of a frozen text encoder, or each caption's rows of ids for one that is
+ * trained.
+ */
 export type BatchText = { context: Values } | { ids: number[][][] }
 
 export type TextSource = (captions: readonly string[]) => Promise<BatchText>

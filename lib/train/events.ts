@@ -6,7 +6,13 @@ import type { MemoryReport } from './report'
 export type TrainEvent =
   /** Before anything is loaded: what will be trained, and what was skipped or shortened. */
   | { kind: 'report'; dataset: DatasetReport; memory: MemoryReport }
-  | { kind: 'progress'; task: 'pictures' | 'weights' | 'latents' | 'captions' | 'sample'; done: number; total: number; name?: string }
+  | {
+      kind: 'progress'
+      task: 'pictures' | 'weights' | 'latents' | 'captions' | 'sample'
+      done: number
+      total: number
+      name?: string
+    }
   | { kind: 'note'; text: string }
   | { kind: 'resumed'; file: string; step: number; steps: number }
   | { kind: 'step'; record: StepRecord; steps: number }

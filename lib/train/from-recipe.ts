@@ -43,7 +43,8 @@ export function warmupSteps({ lr_schedule: { warmup } }: Pick<Recipe, 'lr_schedu
 export function rateFactor(recipe: Pick<Recipe, 'lr_schedule'>, steps: number): (step: number) => number {
   const { kind, cycles } = recipe.lr_schedule
   const schedule = lrSchedules.find(({ name }) => name === kind)
-  if (!schedule) throw new LorikeetError('usage', 'there is no such schedule', { where: 'lr_schedule.kind', received: kind })
+  if (!schedule)
+    throw new LorikeetError('usage', 'there is no such schedule', { where: 'lr_schedule.kind', received: kind })
   const options: LrScheduleOptions = { updates: steps, warmupUpdates: warmupSteps(recipe, steps), cycles }
   return (step) => lrFactor(schedule, step, options)
 }

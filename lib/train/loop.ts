@@ -29,8 +29,8 @@ export interface TrainOptions {
 }
 
 /**
- * @throws LorikeetError of kind usage (recipe, or it changed since the checkpoint), input (base, dataset), memory (does not
- *   fit), failed (cannot be written), diverged (loss not finite)
+ * @throws LorikeetError of kind usage (recipe, or it changed since the checkpoint), input (base, dataset), memory
+ *   (does not fit), failed (cannot be written), diverged (loss not finite)
  */
 export async function trainRecipe(recipe: Recipe, options: TrainOptions): Promise<TrainResult> {
   const { device, onEvent = () => {}, signal } = options
@@ -40,21 +40,36 @@ export async function trainRecipe(recipe: Recipe, options: TrainOptions): Promis
   for (const text of device.notes) onEvent({ kind: 'note', text })
   const pipe = await loadPipeline(recipe.base, {
     device,
-    onProgress: ({ network, done, total }) => onEvent({ kind: 'progress', task: 'weights', done, total, name: network }),
+    onProgress: ({ network, done, total }) =>
+      onEvent({ kind: 'progress', task: 'weights', done, total, name: network }),
   })
   let trainer: Trainer | undefined
   try {
     const check = () => {
       if (signal?.aborted) throw new Interrupted()
     }
-    const data = await prepareData(pipe, recipe, { onEvent, check, ...(options.budget !== undefined && { budget: options.budget }) })
+    const data = await prepareData(pipe, recipe, {
+      onEvent,
+      check,
+      ...(options.budget !== undefined && { budget: options.budget }),
+    })
     const sources = await prepareSources(pipe, recipe, data.dataset, { onEvent, check })
     trainer = await createTrainer(pipe, trainerInput(recipe))
     prepareFolder(paths, trainer)
     removeLeftovers(paths)
     if (options.overwrite) removeRun(paths)
     const inputsAt = createBatchInputs({ recipe, ...data, config: pipe.base.config, ...sources })
-    return await runSteps({ recipe, pipe, trainer, paths, data, inputsAt, onEvent, signal, resume: options.resume ?? false })
+    return await runSteps({
+      recipe,
+      pipe,
+      trainer,
+      paths,
+      data,
+      inputsAt,
+      onEvent,
+      signal,
+      resume: options.resume ?? false,
+    })
   } catch (error) {
     if (error instanceof Interrupted) return { outcome: 'interrupted', file: undefined, step: 0, steps: 0 }
     throw error
@@ -87,7 +102,8 @@ async function runSteps(run: Run): Promise<TrainResult> {
   const resumed = run.resume ? await resumeFrom(paths, trainer, { ...facts, recipe }, onEvent) : undefined
   const first = resumed?.step ?? 0
   const startedAt = resumed?.startedAt ?? nowSeconds()
-  const metadata = (step: number) => runMetadata({ recipe, ...data, base: pipe.base, device: pipe.device, startedAt }, step)
+  const metadata = (step: number) =>
+    runMetadata({ recipe, ...data, base: pipe.base, device: pipe.device, startedAt }, step)
   const saver = createSaver(paths, trainer, recipe, { ...facts, startedAt }, { metadata, onEvent })
   const logs = openLogs(recipe.logs, { folder: paths.folder, from: first }, (text) => onEvent({ kind: 'note', text }))
   const watch = createWatch(run, saver)
@@ -108,7 +124,11 @@ async function runSteps(run: Run): Promise<TrainResult> {
       const done = step + 1
       record(done, batches, result, factor(step), performance.now() - started)
       watch(done, batches, result)
-      const isSave = isDue(done, { every_n_steps: output.save_every_n_steps, every_n_epochs: output.save_every_n_epochs }, stepsPerEpoch)
+      const isSave = isDue(
+        done,
+        { every_n_steps: output.save_every_n_steps, every_n_epochs: output.save_every_n_epochs },
+        stepsPerEpoch,
+      )
       const isCheckpoint = isDue(done, { every_n_steps: output.checkpoint_every_n_steps }, stepsPerEpoch)
       if (done === steps) saver.save(done, paths.final)
       else if (isSave) saver.save(done, paths.intermediate(done))
@@ -129,7 +149,9 @@ async function runSteps(run: Run): Promise<TrainResult> {
 /** What decides whether a checkpoint belongs to this run. */
 async function runFacts({ recipe, pipe, data }: Run) {
   const networks = ['unet', 'text_encoder', 'vae'] as const
-  const fingerprints = await Promise.all(networks.map(async (network) => [network, await pipe.base.fingerprint(network)] as const))
+  const fingerprints = await Promise.all(
+    networks.map(async (network) => [network, await pipe.base.fingerprint(network)] as const),
+  )
   return {
     recipe: recipe as unknown as Record<string, unknown>,
     steps: data.length.steps,
@@ -168,7 +190,9 @@ function createRecorder({ recipe, data, onEvent }: Run, logs: LogSink) {
 /** A run whose steps are all left out learns nothing: after this many in a row it stops, whatever the recipe says. */
 const hopeless = { atStart: 5, later: 50 }
 
-/** Looks at each step's numbers. @throws LorikeetError (diverged) when the run should stop; a checkpoint is saved before */
+/**
+ * Looks at each step's numbers. @throws LorikeetError (diverged) when the run should stop; a checkpoint is saved before
+ */
 function createWatch({ recipe, data, onEvent }: Run, saver: Saver) {
   let inARow = 0
   return (step: number, batches: readonly Batch[], { loss, gradNorm, skipped, perSample }: StepResult): void => {
@@ -177,7 +201,9 @@ function createWatch({ recipe, data, onEvent }: Run, saver: Saver) {
       return
     }
     inARow++
-    const what = Number.isFinite(loss) ? `the gradients are not finite (norm ${gradNorm})` : `the loss is not finite (${loss})`
+    const what = Number.isFinite(loss)
+      ? `the gradients are not finite (norm ${gradNorm})`
+      : `the loss is not finite (${loss})`
     const items = batches.flatMap((batch) => batch.items)
     const odd = items.filter((_, i) => !Number.isFinite(perSample[i] ?? NaN))
     const names = (odd.length > 0 ? odd : items).map(({ image }) => data.dataset.images[image]?.name).join(', ')
@@ -205,7 +231,10 @@ async function drawAll({ recipe, pipe, paths, data, onEvent }: Run, logs: LogSin
       folder: paths.folder,
       step,
       clipSkip: train.clip_skip,
-      keep: [...(train.vae_lr > 0 ? ['vae' as const] : []), ...(needsTextEncoder(recipe, data.dataset) ? ['text_encoder' as const] : [])],
+      keep: [
+        ...(train.vae_lr > 0 ? ['vae' as const] : []),
+        ...(needsTextEncoder(recipe, data.dataset) ? ['text_encoder' as const] : []),
+      ],
       onPicture: (i) => onEvent({ kind: 'progress', task: 'sample', done: i, total }),
     })
     for (const record of records) {

@@ -60,7 +60,10 @@ export function runMetadata(source: MetadataSource, step: number): Record<string
     maxGradNorm: train.max_grad_norm,
     rank: isLora ? adapter.rank : null,
     alpha: isLora ? (adapter.alpha ?? adapter.rank) : null,
-    networkArgs: isLora && adapter.conv_rank !== undefined ? { conv_dim: adapter.conv_rank, conv_alpha: adapter.conv_alpha ?? adapter.conv_rank } : {},
+    networkArgs:
+      isLora && adapter.conv_rank !== undefined
+        ? { conv_dim: adapter.conv_rank, conv_alpha: adapter.conv_alpha ?? adapter.conv_rank }
+        : {},
     clipSkip: train.clip_skip > 1 ? train.clip_skip : null,
     maxTokenLength: train.max_token_length === 75 ? null : train.max_token_length,
     seed: train.seed,
@@ -113,7 +116,10 @@ function bucketInfo({ buckets }: Dataset): unknown {
 
 function folders(dataset: Dataset): Record<string, { repeats: number; images: number }> {
   return Object.fromEntries(
-    dataset.folders.map(({ name, repeats }, f) => [name, { repeats, images: dataset.images.filter(({ folder }) => folder === f).length }]),
+    dataset.folders.map(({ name, repeats }, f) => [
+      name,
+      { repeats, images: dataset.images.filter(({ folder }) => folder === f).length },
+    ]),
   )
 }
 
@@ -131,6 +137,10 @@ function tagFrequency(dataset: Dataset): Record<string, Record<string, number>> 
 }
 
 function triggerWords({ folders: all }: Dataset): string | undefined {
-  const words = [...new Set(all.map(({ options }) => options.trigger_word ?? options.class_tokens).filter((word) => word !== undefined))]
+  const words = [
+    ...new Set(
+      all.map(({ options }) => options.trigger_word ?? options.class_tokens).filter((word) => word !== undefined),
+    ),
+  ]
   return words.length > 0 ? words.join(', ') : undefined
 }

@@ -55,7 +55,9 @@ export async function prepareData(
   onEvent({ kind: 'report', dataset: report, memory })
   if (memory.peak > budget) {
     const fitting = findFitting(pipe, recipe, shapes, budget)
-    const ways = fitting.map(({ settings, peak }) => `${settings.map((s) => `--set ${s}`).join(' ')} (${formatBytes(peak)})`)
+    const ways = fitting.map(
+      ({ settings, peak }) => `${settings.map((s) => `--set ${s}`).join(' ')} (${formatBytes(peak)})`,
+    )
     throw new LorikeetError('memory', 'the run does not fit in memory', {
       expected: `at most ${formatBytes(budget)}`,
       received: formatBytes(memory.peak),

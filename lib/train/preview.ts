@@ -17,7 +17,9 @@ type Samples = NonNullable<Recipe['samples']>
 export function checkPrompts({ prompts }: Samples): void {
   for (const prompt of prompts)
     if (parsePrompt(textOf(prompt)).loras.length > 0)
-      throw new LorikeetError('usage', 'samples show what is trained, without other LoRAs', { where: `samples.prompts, "${textOf(prompt)}"` })
+      throw new LorikeetError('usage', 'samples show what is trained, without other LoRAs', {
+        where: `samples.prompts, "${textOf(prompt)}"`,
+      })
 }
 
 function textOf(prompt: SamplePrompt): string {
@@ -31,7 +33,13 @@ function textOf(prompt: SamplePrompt): string {
 export async function drawSamples(
   pipe: Pipeline,
   samples: Samples,
-  { folder, step, clipSkip, keep, onPicture }: { folder: string; step: number; clipSkip: number; keep: readonly NetworkName[]; onPicture?: (n: number) => void },
+  {
+    folder,
+    step,
+    clipSkip,
+    keep,
+    onPicture,
+  }: { folder: string; step: number; clipSkip: number; keep: readonly NetworkName[]; onPicture?: (n: number) => void },
 ): Promise<SampleRecord[]> {
   const target = join(folder, 'samples')
   mkdirSync(target, { recursive: true })
@@ -42,7 +50,17 @@ export async function drawSamples(
       ...samples,
       ...(typeof entry === 'string' ? { prompt: entry } : entry),
     }
-    const result = await generate(pipe, { prompt, negativePrompt: negative, sampler, steps, cfg, seed, width, height, clipSkip })
+    const result = await generate(pipe, {
+      prompt,
+      negativePrompt: negative,
+      sampler,
+      steps,
+      cfg,
+      seed,
+      width,
+      height,
+      clipSkip,
+    })
     const png = await encodePng(result.images[0]!, result.settings[0])
     const file = join(target, `step${String(step).padStart(8, '0')}-${i}.png`)
     writeFileAtomic(file, png)

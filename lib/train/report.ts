@@ -36,7 +36,9 @@ type PlanBase = Pick<Pipeline, 'base' | 'device'>
 export function planRun({ base, device }: PlanBase, recipe: Recipe, shapes: readonly StepShape[]): MemoryReport {
   const options = trainerSchema.parse(trainerInput(recipe))
   const continued =
-    recipe.continue_from === undefined ? undefined : parseLoraFile(openSafetensors(recipe.continue_from), modulesOf(base))
+    recipe.continue_from === undefined
+      ? undefined
+      : parseLoraFile(openSafetensors(recipe.continue_from), modulesOf(base))
   const plan = planTraining(createStepContext({ base, device }, options, continued), shapes)
   const largest = shapes.reduce((a, b) => (a.height * a.width >= b.height * b.width ? a : b))
   const { config } = base
@@ -53,7 +55,15 @@ export function planRun({ base, device }: PlanBase, recipe: Recipe, shapes: read
     const decoder = network('vae', (scope) => buildDecoder(scope, config, size))
     previews = total - arena + decoder.weights + text.weights + Math.max(arena, decoder.arena)
   }
-  return { ...plan, arena, total, computeDtype: device.computeDtype, caching, previews, peak: Math.max(total, caching, previews) }
+  return {
+    ...plan,
+    arena,
+    total,
+    computeDtype: device.computeDtype,
+    caching,
+    previews,
+    peak: Math.max(total, caching, previews),
+  }
 }
 
 function latentSizeOf({ width, height }: NonNullable<Recipe['samples']>): LatentSize {
@@ -61,12 +71,20 @@ function latentSizeOf({ width, height }: NonNullable<Recipe['samples']>): Latent
 }
 
 /** Bytes of a network's weights, and of its intermediates. */
-function planNetwork(dtype: ComputeDType, name: NetworkName, build: (scope: Scope) => void): { weights: number; arena: number } {
+function planNetwork(
+  dtype: ComputeDType,
+  name: NetworkName,
+  build: (scope: Scope) => void,
+): { weights: number; arena: number } {
   const graph = createGraph(name, dtype)
   const scope = createScope(graph, name)
   build(scope)
-  const bytesEach = ({ precision }: { precision: 'compute' | 'f32' }) => (precision === 'f32' || dtype === 'f32' ? 4 : 2)
-  const weights = [...scope.requests.values()].reduce((sum, request) => sum + elements(request.shape) * bytesEach(request), 0)
+  const bytesEach = ({ precision }: { precision: 'compute' | 'f32' }) =>
+    precision === 'f32' || dtype === 'f32' ? 4 : 2
+  const weights = [...scope.requests.values()].reduce(
+    (sum, request) => sum + elements(request.shape) * bytesEach(request),
+    0,
+  )
   return { weights, arena: planMemory(graph).arenaBytes }
 }
 
@@ -108,7 +126,10 @@ export function findFitting(pipe: PlanBase, recipe: Recipe, shapes: readonly Ste
     { settings: blocks },
     { settings: single },
     { settings: [...blocks, ...single] },
-    ...smaller.map((resolution) => ({ settings: [...blocks, ...single, `dataset.resolution=${resolution}`], side: resolution })),
+    ...smaller.map((resolution) => ({
+      settings: [...blocks, ...single, `dataset.resolution=${resolution}`],
+      side: resolution,
+    })),
   ]
   const found: Fitting[] = []
   const seen = new Set<string>([''])

@@ -7,14 +7,27 @@ import { writeSafetensors } from '../formats/safetensors'
 import { modelHashes } from '../formats/model-hashes'
 import type { Recipe } from '../recipe'
 import { findChanges, type RunFacts } from './changes'
-import { findCheckpoints, readFacts, removeOld, restoreCheckpoint, saveCheckpoint, type CheckpointFacts, type RunPaths } from './checkpoint'
+import {
+  findCheckpoints,
+  readFacts,
+  removeOld,
+  restoreCheckpoint,
+  saveCheckpoint,
+  type CheckpointFacts,
+  type RunPaths,
+} from './checkpoint'
 import type { OnEvent } from './events'
 import { stateBuffers, type Trainer } from './trainer'
 
 const dtypes = { fp16: 'F16', bf16: 'BF16', float: 'F32' } as const
 
 /** Writes what is trained, with its metadata and hashes; atomically, and read back. */
-export function saveResult(file: string, trainer: Trainer, recipe: Pick<Recipe, 'output'>, metadata: Record<string, string>): void {
+export function saveResult(
+  file: string,
+  trainer: Trainer,
+  recipe: Pick<Recipe, 'output'>,
+  metadata: Record<string, string>,
+): void {
   const dtype = dtypes[recipe.output.save_precision]
   const tensors = [...trainer.adapter().values()].map((tensor) => ({ ...tensor, dtype }))
   writeSafetensors(file, tensors, { ...metadata, ...modelHashes(tensors, metadata) })
@@ -52,7 +65,8 @@ export function createSaver(
 
 function withLastGood(error: LorikeetError, last: string): LorikeetError {
   const { fix, ...details } = error.details
-  const problem = error.message.slice(error.details.where ? error.details.where.length + 2 : 0).split('. ')[0] ?? error.message
+  const problem =
+    error.message.slice(error.details.where ? error.details.where.length + 2 : 0).split('. ')[0] ?? error.message
   const way = `The last checkpoint is complete: ${last}. ${fix ?? ''}; then go on with --resume`
   return new LorikeetError(error.kind, problem, { ...details, fix: way })
 }
@@ -93,21 +107,31 @@ export function refuseExisting(paths: RunPaths): void {
 /**
  * Puts the newest sound checkpoint into the trainer.
  * @returns undefined when there is none
- * @throws LorikeetError (usage) when the recipe, the dataset or the base is another one, naming what changed; (input) when
- *   there are checkpoints and none is sound
+ * @throws LorikeetError (usage) when the recipe, the dataset or the base is another one, naming what changed; (input)
+ *   when there are checkpoints and none is sound
  */
-export async function resumeFrom(paths: RunPaths, trainer: Trainer, now: RunFacts, onEvent: OnEvent): Promise<CheckpointFacts | undefined> {
+export async function resumeFrom(
+  paths: RunPaths,
+  trainer: Trainer,
+  now: RunFacts,
+  onEvent: OnEvent,
+): Promise<CheckpointFacts | undefined> {
   let problem: unknown
   for (const { file } of findCheckpoints(paths)) {
     try {
       const { refused, noted } = findChanges(readFacts(file), now)
       if (refused.length > 0)
-        throw new LorikeetError('usage', `this run cannot go on, as something changed:\n${refused.map((line) => `  ${line}`).join('\n')}`, {
-          where: file,
-          fix: '\nChange it back, or start a new run with another output.name (continue_from takes over a LoRA)',
-        })
+        throw new LorikeetError(
+          'usage',
+          `this run cannot go on, as something changed:\n${refused.map((line) => `  ${line}`).join('\n')}`,
+          {
+            where: file,
+            fix: '\nChange it back, or start a new run with another output.name (continue_from takes over a LoRA)',
+          },
+        )
       const facts = await restoreCheckpoint(file, trainer)
-      for (const line of noted) onEvent({ kind: 'note', text: `${line}: the last bits may differ from a run in one go` })
+      for (const line of noted)
+        onEvent({ kind: 'note', text: `${line}: the last bits may differ from a run in one go` })
       onEvent({ kind: 'resumed', file, step: facts.step, steps: now.steps })
       return facts
     } catch (error) {

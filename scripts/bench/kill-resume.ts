@@ -1,6 +1,6 @@
 /**
- * Kills a training run at random moments (SIGKILL, so nothing can be tidied up), resumes it each time, and compares the LoRA
- * with that of a run in one go. Every file that is there after a kill must be whole.
+ * Kills a training run at random moments (SIGKILL, so nothing can be tidied up), resumes it each time, and compares the
+ * LoRA with that of a run in one go. Every file that is there after a kill must be whole.
  *
  *     npx ts-node --transpile-only scripts/bench/kill-resume.ts [kills] [steps] [seed]
  */
@@ -24,7 +24,15 @@ export interface KillResult {
   resumed: string
 }
 
-export async function killAndResume({ kills, steps, seed }: { kills: number; steps: number; seed: number }): Promise<KillResult> {
+export async function killAndResume({
+  kills,
+  steps,
+  seed,
+}: {
+  kills: number
+  steps: number
+  seed: number
+}): Promise<KillResult> {
   const folder = mkdtempSync(join(tmpdir(), 'lorikeet-kill-'))
   try {
     const recipes = await Promise.all(['whole', 'killed'].map((name) => writeRecipe(folder, name, steps)))
@@ -47,7 +55,11 @@ export async function killAndResume({ kills, steps, seed }: { kills: number; ste
       done.push({ afterSteps, delayMs })
     }
     await start(recipes[1]!).exit()
-    return { kills: done, whole: hashOf(join(folder, 'whole/run.safetensors')), resumed: hashOf(join(folder, 'killed/run.safetensors')) }
+    return {
+      kills: done,
+      whole: hashOf(join(folder, 'whole/run.safetensors')),
+      resumed: hashOf(join(folder, 'killed/run.safetensors')),
+    }
   } finally {
     rmSync(folder, { recursive: true, force: true })
   }
@@ -59,7 +71,9 @@ async function writeRecipe(folder: string, name: string, steps: number): Promise
   mkdirSync(pictures, { recursive: true })
   for (let i = 0; i < 6; i++) {
     const background = { r: 40 * i, g: 250 - 30 * i, b: 90 }
-    await sharp({ create: { width: 64, height: 64, channels: 3, background } }).png().toFile(join(pictures, `${i}.png`))
+    await sharp({ create: { width: 64, height: 64, channels: 3, background } })
+      .png()
+      .toFile(join(pictures, `${i}.png`))
     writeFileSync(join(pictures, `${i}.txt`), `picture, number ${i}`)
   }
   const recipe = {
@@ -86,7 +100,19 @@ interface Running {
 }
 
 function start(recipe: string): Running {
-  const args = ['-r', 'ts-node/register/transpile-only', 'lib/cli/main.ts', 'train', recipe, '--resume', '--json', '--threads', '1', '--compute-dtype', 'f32']
+  const args = [
+    '-r',
+    'ts-node/register/transpile-only',
+    'lib/cli/main.ts',
+    'train',
+    recipe,
+    '--resume',
+    '--json',
+    '--threads',
+    '1',
+    '--compute-dtype',
+    'f32',
+  ]
   // The time stands in the file's metadata; with this it is the same in both.
   const child = spawn(process.execPath, args, { cwd: root, env: { ...process.env, SOURCE_DATE_EPOCH: '1700000000' } })
   let seen = 0
@@ -133,7 +159,8 @@ async function main(): Promise<void> {
   const [kills = 10, steps = 60, seed = Date.now() % 1e6] = process.argv.slice(2).map(Number)
   console.log(`${kills} kills, ${steps} steps, seed ${seed}`)
   const result = await killAndResume({ kills, steps, seed })
-  for (const { afterSteps, delayMs } of result.kills) console.log(`killed ${delayMs} ms after step ${afterSteps} of that attempt`)
+  for (const { afterSteps, delayMs } of result.kills)
+    console.log(`killed ${delayMs} ms after step ${afterSteps} of that attempt`)
   console.log(`in one go ${result.whole}\nkilled    ${result.resumed}`)
   if (result.whole !== result.resumed) throw new Error('the files differ')
 }

@@ -26,7 +26,10 @@ is ignored without a word. Paths are relative to the working directory.
 
 export function renderReference(): string {
   const { properties = {}, required = [] } = recipeTree()
-  const top = { ...recipeTree(), properties: Object.fromEntries(Object.entries(properties).filter(([, node]) => !isSection(node))) }
+  const top = {
+    ...recipeTree(),
+    properties: Object.fromEntries(Object.entries(properties).filter(([, node]) => !isSection(node))),
+  }
   const sections = Object.entries(properties).filter(([, node]) => isSection(node))
   return [
     intro,
@@ -48,7 +51,10 @@ function section(name: string, node: SchemaNode, required: boolean): string[] {
     description,
     ...parts.flatMap((part) => {
       const kind = part.properties?.kind
-      const title = parts.length > 1 && kind?.const !== undefined ? [`\`kind: ${String(kind.const)}\`: ${kind.description ?? ''}.\n`] : []
+      const title =
+        parts.length > 1 && kind?.const !== undefined
+          ? [`\`kind: ${String(kind.const)}\`: ${kind.description ?? ''}.\n`]
+          : []
       return [...title, table(part, `${name}.`)]
     }),
   ]

@@ -44,7 +44,11 @@ test('recipes may be JSON, and numbers in scientific notation are numbers', (t) 
 })
 
 test('an adapter without a kind is a LoRA', (t) => {
-  t.deepEqual(readRecipeText('r.yaml', `${minimal}adapter: { rank: 4, conv_rank: 2 }`).adapter, { kind: 'lora', rank: 4, conv_rank: 2 })
+  t.deepEqual(readRecipeText('r.yaml', `${minimal}adapter: { rank: 4, conv_rank: 2 }`).adapter, {
+    kind: 'lora',
+    rank: 4,
+    conv_rank: 2,
+  })
 })
 
 test('samples are as large as the dataset says', (t) => {
@@ -91,7 +95,8 @@ test('all problems are told at once', (t) => {
 })
 
 test('problems inside lists are placed', (t) => {
-  const text = 'base: m\noutput: { name: a }\ndataset:\n  subsets:\n    - image_dir: a\n    - image_dir: b\n      num_repeat: 3\n'
+  const text =
+    'base: m\noutput: { name: a }\ndataset:\n  subsets:\n    - image_dir: a\n    - image_dir: b\n      num_repeat: 3\n'
   t.is(problem(text).details.where, 'r.yaml:7, dataset.subsets.1.num_repeat')
   const samples = `${minimal}samples:\n  every_n_steps: 1\n  prompts:\n    - a\n    - prompt: b\n      cgf: 3\n`
   t.like(problem(samples).details, { where: 'r.yaml:9, samples.prompts.1.cgf', fix: 'Did you mean cfg?' })
@@ -113,14 +118,28 @@ test('settings that contradict each other are refused', (t) => {
 
 test('names that would leave the output folder are refused', (t) => {
   for (const name of ['../x', 'a/b', 'a\\\\b', '.hidden', 'x.', 'a:b'])
-    t.regex(problem(`base: m\noutput: { name: "${name}" }\ndataset: { image_dir: p }\n`).message, /expected a (plain )?name/)
+    t.regex(
+      problem(`base: m\noutput: { name: "${name}" }\ndataset: { image_dir: p }\n`).message,
+      /expected a (plain )?name/,
+    )
 })
 
 test('overrides win over the file, make what is missing, and reach into lists', (t) => {
   const text = 'base: m\noutput: { name: a }\ndataset: { subsets: [{ image_dir: a }] }\n'
-  const recipe = readRecipeText('r.yaml', text, ['train.steps=7', 'dataset.subsets.0.num_repeats=5', 'dataset.subsets.1.image_dir=b', 'dataset.resolution=[512, 768]'])
+  const recipe = readRecipeText('r.yaml', text, [
+    'train.steps=7',
+    'dataset.subsets.0.num_repeats=5',
+    'dataset.subsets.1.image_dir=b',
+    'dataset.resolution=[512, 768]',
+  ])
   t.is(recipe.train.steps, 7)
-  t.deepEqual(recipe.dataset.subsets?.map((s) => [s.image_dir, s.num_repeats]), [['a', 5], ['b', undefined]])
+  t.deepEqual(
+    recipe.dataset.subsets?.map((s) => [s.image_dir, s.num_repeats]),
+    [
+      ['a', 5],
+      ['b', undefined],
+    ],
+  )
   t.deepEqual(recipe.dataset.resolution, [512, 768])
 })
 
@@ -146,7 +165,10 @@ test('what is no recipe is refused with the reason', (t) => {
   t.regex(read('- a\n- b\n')!.message, /a recipe is a mapping/)
   t.regex(read('base: [1\nx: 2\n')!.message, /r\.yaml:\d.*not YAML/)
   t.regex(read('base: a\nbase: b\n')!.message, /r\.yaml:2.*unique/)
-  const bomb = ['a: &a [x,x,x,x,x,x,x,x,x]', ...'bcdefgh'.split('').map((c, i) => `${c}: &${c} [${`*${'abcdefg'[i]},`.repeat(9)}]`)]
+  const bomb = [
+    'a: &a [x,x,x,x,x,x,x,x,x]',
+    ...'bcdefgh'.split('').map((c, i) => `${c}: &${c} [${`*${'abcdefg'[i]},`.repeat(9)}]`),
+  ]
   t.regex(read(bomb.join('\n'))!.message, /alias/i)
   t.regex(t.throws(() => readRecipe(folder))!.message, /not a file/)
 })
@@ -163,7 +185,8 @@ test('the nearest name forgives case, dashes, swaps and single letters, and noth
 test('every key has a description', (t) => {
   const bare: string[] = []
   const visit = (node: SchemaNode, key: string) => {
-    for (const branch of [...(node.oneOf ?? []), ...(node.anyOf ?? []), ...(node.items ? [node.items] : [])]) visit(branch, key)
+    for (const branch of [...(node.oneOf ?? []), ...(node.anyOf ?? []), ...(node.items ? [node.items] : [])])
+      visit(branch, key)
     for (const [name, child] of Object.entries(node.properties ?? {})) {
       if (!child.description) bare.push(`${key}${name}`)
       visit(child, `${key}${name}.`)

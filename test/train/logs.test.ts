@@ -14,7 +14,18 @@ function folder(t: ExecutionContext): string {
 
 function record(step: number, more: Partial<StepRecord> = {}): StepRecord {
   const learningRates = { unet: 1e-4 }
-  return { step, epoch: 1, loss: 0.5, averageLoss: 0.25, gradNorm: 2, learningRates, ms: 500, images: 2, skipped: false, ...more }
+  return {
+    step,
+    epoch: 1,
+    loss: 0.5,
+    averageLoss: 0.25,
+    gradNorm: 2,
+    learningRates,
+    ms: 500,
+    images: 2,
+    skipped: false,
+    ...more,
+  }
 }
 
 const fail = (message: string) => {
@@ -22,7 +33,10 @@ const fail = (message: string) => {
 }
 
 function jsonLines(directory: string): { step: number }[] {
-  return readFileSync(join(directory, 'log.jsonl'), 'utf8').trimEnd().split('\n').map((line) => JSON.parse(line))
+  return readFileSync(join(directory, 'log.jsonl'), 'utf8')
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line))
 }
 
 test('JSON lines hold one object a step', (t) => {
@@ -33,8 +47,27 @@ test('JSON lines hold one object a step', (t) => {
   logs.close()
   t.deepEqual(readdirSync(directory), ['log.jsonl'])
   t.deepEqual(jsonLines(directory) as unknown, [
-    { step: 1, epoch: 1, loss: 0.5, average_loss: 0.25, grad_norm: 2, learning_rates: { unet: 1e-4 }, ms: 500, images_per_second: 4 },
-    { step: 2, epoch: 1, loss: 0.5, average_loss: 0.25, grad_norm: 2, learning_rates: { unet: 1e-4 }, ms: 500, images_per_second: 4, skipped: true },
+    {
+      step: 1,
+      epoch: 1,
+      loss: 0.5,
+      average_loss: 0.25,
+      grad_norm: 2,
+      learning_rates: { unet: 1e-4 },
+      ms: 500,
+      images_per_second: 4,
+    },
+    {
+      step: 2,
+      epoch: 1,
+      loss: 0.5,
+      average_loss: 0.25,
+      grad_norm: 2,
+      learning_rates: { unet: 1e-4 },
+      ms: 500,
+      images_per_second: 4,
+      skipped: true,
+    },
   ])
 })
 
@@ -48,7 +81,10 @@ test('a resumed run drops the lines of steps that are done again, and a line tha
   const second = openLogs(options, { folder: directory, from: 2 }, fail)
   second.step(record(3))
   second.close()
-  t.deepEqual(jsonLines(directory).map(({ step }) => step), [1, 2, 3])
+  t.deepEqual(
+    jsonLines(directory).map(({ step }) => step),
+    [1, 2, 3],
+  )
 })
 
 test('the checksum is CRC-32C', (t) => {
@@ -64,7 +100,7 @@ function readEvents(directory: string): Fields[] {
   const [name] = readdirSync(join(directory, 'tensorboard')).slice(-1)
   const file = readFileSync(join(directory, 'tensorboard', name!))
   const events: Fields[] = []
-  for (let at = 0; at < file.length; ) {
+  for (let at = 0; at < file.length;) {
     const length = file.readUInt32LE(at)
     if (file.readUInt32LE(at + 4) !== 0) throw new Error('longer than 4 GiB')
     expectMasked(file.subarray(at, at + 8), file.readUInt32LE(at + 8))
@@ -146,7 +182,14 @@ test('event files begin with their version and hold every scalar under its step'
 test('pictures are in the event file as PNG', (t) => {
   const directory = folder(t)
   const logs = openLogs({ json_lines: true, tensorboard: true }, { folder: directory, from: 0 }, fail)
-  logs.sample({ step: 7, tag: 'samples/0', file: 'x/samples/step00000007-0.png', png: Uint8Array.of(1, 2, 200), width: 64, height: 48 })
+  logs.sample({
+    step: 7,
+    tag: 'samples/0',
+    file: 'x/samples/step00000007-0.png',
+    png: Uint8Array.of(1, 2, 200),
+    width: 64,
+    height: 48,
+  })
   logs.close()
   const value = parse(parse(readEvents(directory)[1]!.get(5)![0] as Buffer).get(1)![0] as Buffer)
   t.is(String(value.get(1)![0]), 'samples/0')
@@ -166,7 +209,11 @@ test('a resumed run tells TensorBoard from which step on to forget', (t) => {
 
 test('a log that cannot be written is told once and never stops the run', (t) => {
   const problems: string[] = []
-  const sink = guarded('json_lines', () => ({ step: () => fail('the disk is full'), sample: () => {}, close: () => {} }), (text) => problems.push(text))
+  const sink = guarded(
+    'json_lines',
+    () => ({ step: () => fail('the disk is full'), sample: () => {}, close: () => {} }),
+    (text) => problems.push(text),
+  )
   sink.step(record(1))
   sink.step(record(2))
   sink.close()

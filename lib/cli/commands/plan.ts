@@ -30,7 +30,11 @@ export const planCommand = defineCommand<RecipeArguments>({
         renderer.print(`${renderReport(dataset)}\n${renderMemory(memory)}`, { event: 'report', dataset, memory })
       },
     })
-    renderer.print(`It fits: ${formatBytes(memory.peak)} of ${formatBytes(budget)}`, { event: 'fits', peak: memory.peak, budget })
+    renderer.print(`It fits: ${formatBytes(memory.peak)} of ${formatBytes(budget)}`, {
+      event: 'fits',
+      peak: memory.peak,
+      budget,
+    })
   },
 })
 

@@ -27,7 +27,10 @@ export const trainCommand = defineCommand<Arguments>({
   builder: (parser: Argv) => recipeArguments(parser.options(options)),
   async handler(args) {
     if (args.resume && args.overwrite)
-      throw new LorikeetError('usage', 'either goes on or starts again', { where: '--resume, --overwrite', fix: 'Give one of them' })
+      throw new LorikeetError('usage', 'either goes on or starts again', {
+        where: '--resume, --overwrite',
+        fix: 'Give one of them',
+      })
     const renderer = createRenderer(args.json)
     const recipe = readRecipe(args.recipe, args.set)
     const device = deviceFrom(args)
@@ -44,7 +47,10 @@ export const trainCommand = defineCommand<Arguments>({
         ...(args.budget !== undefined && { budget: parseBytes('--budget', args.budget) }),
       })
       rendering.end()
-      renderer.print(result.outcome === 'done' ? `Done: ${result.file}` : undefined, { event: result.outcome, ...result })
+      renderer.print(result.outcome === 'done' ? `Done: ${result.file}` : undefined, {
+        event: result.outcome,
+        ...result,
+      })
       if (result.outcome === 'interrupted') {
         const at = result.step > 0 ? ` after step ${result.step} of ${result.steps}` : ' before the first step'
         renderer.say(`Stopped${at}. To go on: lorikeet train ${args.recipe} --resume`)
@@ -57,7 +63,9 @@ export const trainCommand = defineCommand<Arguments>({
   },
 })
 
-/** The first signal asks the run to stop after its step; the second ends the process, which loses that step and no file. */
+/**
+ * The first signal asks the run to stop after its step; the second ends the process, which loses that step and no file.
+ */
 function stopOnSignal(renderer: Renderer): { signal: AbortSignal; remove(): void } {
   const controller = new AbortController()
   const onSignal = () => {
@@ -99,7 +107,10 @@ function renderEvents(renderer: Renderer): { onEvent(event: TrainEvent): void; e
     onEvent(event) {
       switch (event.kind) {
         case 'progress':
-          barOf(tasks[event.task], event.total).update(event.done, event.task === 'weights' ? formatBytes(event.done) : '')
+          barOf(tasks[event.task], event.total).update(
+            event.done,
+            event.task === 'weights' ? formatBytes(event.done) : '',
+          )
           break
         case 'report':
           end()

@@ -1,4 +1,7 @@
-/** `log.jsonl`: one object a line, for scripts. Lines of steps have `step`, `loss` and so on; those of samples have `sample`. */
+/**
+ * `log.jsonl`: one object a line, for scripts. Lines of steps have `step`, `loss` and so on; those of samples have
+ * `sample`.
+ */
 import { closeSync, existsSync, openSync, readFileSync, writeSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { writeFileAtomic } from '../../base/atomic-file'
