@@ -12,7 +12,8 @@ export function dumpGraph(graph: Graph, plan?: MemoryPlan): string {
     if (!tensor) return '-'
     const known = names.get(tensor)
     if (known) return known
-    const text = tensor.storage.space === 'arena' ? `%${count++}:${tensor.name}` : `${tensor.storage.space}:${tensor.name}`
+    const text =
+      tensor.storage.space === 'arena' ? `%${count++}:${tensor.name}` : `${tensor.storage.space}:${tensor.name}`
     names.set(tensor, text)
     return text
   }

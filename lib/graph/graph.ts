@@ -1,6 +1,6 @@
 /**
- * The graph: ops in the order in which they will run, over typed tensors. A model adds ops; each pass in `passes/` takes a
- * graph and returns one. Nothing here depends on what the ops compute.
+ * The graph: ops in the order in which they will run, over typed tensors. A model adds ops; each pass in `passes/`
+ * takes a graph and returns one. Nothing here depends on what the ops compute.
  */
 import type { Attributes, Operand, OpDefinition } from './op'
 import { opError } from './op'

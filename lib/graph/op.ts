@@ -1,6 +1,6 @@
 /**
- * What an op is: one record per file in `ops/`, holding its shape rule, its gradient rule and its cost, so that the three
- * stay consistent on one screen. Names, operands and attributes are the program's (native/core/program.h).
+ * What an op is: one record per file in `ops/`, holding its shape rule, its gradient rule and its cost, so that the
+ * three stay consistent on one screen. Names, operands and attributes are the program's (native/core/program.h).
  */
 import { LorikeetError } from '../base/errors'
 import type { Graph, Operation } from './graph'

@@ -1,7 +1,7 @@
 /**
- * Trainable parameters: one flat f32 arena of masters (`params`), a second of the same layout for gradients (`grads`), one
- * per optimizer state, and, in bf16, a bf16 copy (`shadow`) that the matrices are read from. The layout is shared by all
- * programs of a run, so it is built once and grows only while the first graph is being built.
+ * Trainable parameters: one flat f32 arena of masters (`params`), a second of the same layout for gradients (`grads`),
+ * one per optimizer state, and, in bf16, a bf16 copy (`shadow`) that the matrices are read from. The layout is shared
+ * by all programs of a run, so it is built once and grows only while the first graph is being built.
  */
 import { LorikeetError } from '../base/errors'
 import { createTensor } from './graph'

@@ -49,7 +49,8 @@ export function createProgram(graph: Graph, plan: MemoryPlan): Program {
     tensors.push(locate(operand, plan))
     return tensors.length - 1
   }
-  const ports = (map: ReadonlyMap<string, Tensor>) => [...map].map(([name, tensor]) => ({ name, tensor: index(tensor) }))
+  const ports = (map: ReadonlyMap<string, Tensor>) =>
+    [...map].map(([name, tensor]) => ({ name, tensor: index(tensor) }))
   const inputs = ports(graph.inputs)
   const instructions = graph.ops.map((op) => ({
     op: op.definition.name,

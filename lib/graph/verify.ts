@@ -1,7 +1,7 @@
 /**
- * What every graph must satisfy between passes: operands exist before they are used, shapes and dtypes are what the shape
- * rules say, every tensor is made once and no frozen weight is written. Turns a wrong picture after two hours into one
- * sentence naming the op.
+ * What every graph must satisfy between passes: operands exist before they are used, shapes and dtypes are what the
+ * shape rules say, every tensor is made once and no frozen weight is written. Turns a wrong picture after two hours
+ * into one sentence naming the op.
  */
 import { LorikeetError } from '../base/errors'
 import type { Graph, Operation } from './graph'
@@ -12,9 +12,11 @@ import { elements, type Tensor } from './tensor'
 export function verify(graph: Graph): void {
   const defined = new Set<Tensor>(graph.inputs.values())
   graph.ops.forEach((op, position) => {
-    const fault = (problem: string) => opError(op.definition.name, `${problem} (op ${position} of ${graph.label})`, op.inputs)
+    const fault = (problem: string) =>
+      opError(op.definition.name, `${problem} (op ${position} of ${graph.label})`, op.inputs)
     for (const operand of op.inputs)
-      if (operand?.storage.space === 'arena' && !defined.has(operand)) throw fault(`reads ${operand.name} before it is made`)
+      if (operand?.storage.space === 'arena' && !defined.has(operand))
+        throw fault(`reads ${operand.name} before it is made`)
     checkTypes(op, fault)
     for (const output of op.outputs) {
       if (output?.storage.space === 'weight') throw fault(`writes the frozen weight ${output.storage.name}`)
@@ -42,7 +44,10 @@ function checkTypes(op: Operation, fault: (problem: string) => Error): void {
       made.storage.space === 'buffer'
         ? elements(made.shape) === elements(type.shape)
         : made.dtype === type.dtype && made.shape.join() === type.shape.join()
-    if (!fits) throw fault(`output ${i} is [${made.shape.join(', ')}] ${made.dtype}, not [${type.shape.join(', ')}] ${type.dtype}`)
+    if (!fits)
+      throw fault(
+        `output ${i} is [${made.shape.join(', ')}] ${made.dtype}, not [${type.shape.join(', ')}] ${type.dtype}`,
+      )
   })
 }
 
@@ -51,6 +56,8 @@ function inferTypes(op: Operation, fault: (problem: string) => Error) {
   try {
     return op.definition.infer(op.inputs, op.attributes)
   } catch (error) {
-    throw fault(error instanceof LorikeetError ? error.message.replace(`op ${op.definition.name}: `, '') : String(error))
+    throw fault(
+      error instanceof LorikeetError ? error.message.replace(`op ${op.definition.name}: `, '') : String(error),
+    )
   }
 }

@@ -30,8 +30,11 @@ for (const kind of adapterKinds) {
     pipe.close()
   })
 
-  test(`${kind.name} saved, loaded into a fresh trainer and saved again is the same file, and answers the same`, async (t) => {
-    const [first, second] = [path.join(temporaryFolder(), 'first.safetensors'), path.join(temporaryFolder(), 'second.safetensors')]
+  test(`${kind.name} saved, loaded anew and saved again is the same file, with the same answers`, async (t) => {
+    const [first, second] = [
+      path.join(temporaryFolder(), 'first.safetensors'),
+      path.join(temporaryFolder(), 'second.safetensors'),
+    ]
     const pipe = await openTiny()
     const trainer = await createTrainer(pipe, input)
     await trainer.step(batch(0, true))

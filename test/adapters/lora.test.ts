@@ -17,15 +17,20 @@ for (const name of ['base', 'conv', 'te'] as const)
     const expected = caseTensors(init)
     const pipe = await openTiny()
     const trainer = await createTrainer(pipe, trainerInput(params))
-    const shapes = (tensors: Iterable<[string, { shape: readonly number[] }]>) => Object.fromEntries([...tensors].map(([key, { shape }]) => [key, shape]))
+    const shapes = (tensors: Iterable<[string, { shape: readonly number[] }]>) =>
+      Object.fromEntries([...tensors].map(([key, { shape }]) => [key, shape]))
     t.deepEqual(shapes(trainer.adapter()), shapes(expected))
-    for (const [key, { data }] of trainer.adapter()) if (key.endsWith('.alpha')) t.deepEqual([...data], numbers(expected, key))
+    for (const [key, { data }] of trainer.adapter())
+      if (key.endsWith('.alpha')) t.deepEqual([...data], numbers(expected, key))
     pipe.close()
   })
 
 test('ups start at zero, downs uniform within 1/sqrt(fan in), of another seed with other values', async (t) => {
   const pipe = await openTiny()
-  const input = { adapter: { kind: 'lora', rank: 8, conv_rank: 4 }, networks: { unet: { learning_rate: 1e-4 } } } as const
+  const input = {
+    adapter: { kind: 'lora', rank: 8, conv_rank: 4 },
+    networks: { unet: { learning_rate: 1e-4 } },
+  } as const
   const fresh = async (seed: number) => {
     const trainer = await createTrainer(pipe, { ...input, seed })
     const adapter = trainer.adapter()
@@ -36,10 +41,17 @@ test('ups start at zero, downs uniform within 1/sqrt(fan in), of another seed wi
   t.deepEqual(again, first)
   const filled: number[] = []
   for (const [key, { shape, data }] of first) {
-    if (key.endsWith('.lora_up.weight')) t.true(data.every((value) => value === 0), key)
+    if (key.endsWith('.lora_up.weight'))
+      t.true(
+        data.every((value) => value === 0),
+        key,
+      )
     if (!key.endsWith('.lora_down.weight')) continue
     const bound = 1 / Math.sqrt(shape.slice(1).reduce((a, b) => a * b, 1))
-    t.true(data.every((value) => Math.abs(value) <= bound), key)
+    t.true(
+      data.every((value) => Math.abs(value) <= bound),
+      key,
+    )
     t.notDeepEqual(other.get(key)!.data, data)
     filled.push(...Array.from(data, (value) => value / bound))
   }
@@ -53,7 +65,10 @@ test('ups start at zero, downs uniform within 1/sqrt(fan in), of another seed wi
 test('strength 0 has the bits of the base, for each network by itself', async (t) => {
   const pipe = await openTiny()
   const base = await ask(pipe)
-  await pipe.applyLoras([{ file: loraFile('a'), strength: 0 }, { file: loraFile('b'), strength: 0 }])
+  await pipe.applyLoras([
+    { file: loraFile('a'), strength: 0 },
+    { file: loraFile('b'), strength: 0 },
+  ])
   t.true(sameBits(await ask(pipe), base))
   await pipe.applyLoras([{ file: loraFile('a'), strength: 1, clipStrength: 0 }])
   const unetOnly = await ask(pipe)
@@ -83,14 +98,28 @@ function joined(files: { tensors: ReturnType<typeof readFixtureTensors>; strengt
       if (!down || !up) return []
       const rank = down.shape[0]!
       const scale = (strength * half(tensors, `${module}.alpha`)[0]!) / rank
-      return [{ rank, down, up, downs: half(tensors, `${module}.lora_down.weight`), ups: half(tensors, `${module}.lora_up.weight`).map((v) => v * scale) }]
+      return [
+        {
+          rank,
+          down,
+          up,
+          downs: half(tensors, `${module}.lora_down.weight`),
+          ups: half(tensors, `${module}.lora_up.weight`).map((v) => v * scale),
+        },
+      ]
     })
     const rank = parts.reduce((sum, part) => sum + part.rank, 0)
     const [first] = parts
     const outputs = first!.up.shape[0]!
     put(`${module}.alpha`, [], [rank])
-    put(`${module}.lora_down.weight`, [rank, ...first!.down.shape.slice(1)], parts.flatMap(({ downs }) => downs))
-    const rows = Array.from({ length: outputs }, (_, row) => parts.flatMap((part) => part.ups.slice(row * part.rank, (row + 1) * part.rank)))
+    put(
+      `${module}.lora_down.weight`,
+      [rank, ...first!.down.shape.slice(1)],
+      parts.flatMap(({ downs }) => downs),
+    )
+    const rows = Array.from({ length: outputs }, (_, row) =>
+      parts.flatMap((part) => part.ups.slice(row * part.rank, (row + 1) * part.rank)),
+    )
     put(`${module}.lora_up.weight`, [outputs, rank, ...first!.up.shape.slice(2)], rows.flat())
   }
   return safetensorsBytes(header, Buffer.concat(chunks))
@@ -109,15 +138,27 @@ function half(tensors: ReturnType<typeof readFixtureTensors>, name: string): num
 test('a stack of two LoRAs equals their sum, as one LoRA of both ranks', async (t) => {
   const read = (name: 'a' | 'b') => readFixtureTensors('sd15-tiny', 'lora_inference', `lora_${name}.safetensors`)
   const file = path.join(temporaryFolder(), 'sum.safetensors')
-  writeFileSync(file, joined([{ tensors: read('a'), strength: 0.8 }, { tensors: read('b'), strength: -0.4 }]))
+  writeFileSync(
+    file,
+    joined([
+      { tensors: read('a'), strength: 0.8 },
+      { tensors: read('b'), strength: -0.4 },
+    ]),
+  )
   const pipe = await openTiny()
-  await pipe.applyLoras([{ file: loraFile('a'), strength: 0.8 }, { file: loraFile('b'), strength: -0.4 }])
+  await pipe.applyLoras([
+    { file: loraFile('a'), strength: 0.8 },
+    { file: loraFile('b'), strength: -0.4 },
+  ])
   const stack = await ask(pipe)
-  await pipe.applyLoras([{ file: loraFile('b'), strength: -0.4 }, { file: loraFile('a'), strength: 0.8 }])
+  await pipe.applyLoras([
+    { file: loraFile('b'), strength: -0.4 },
+    { file: loraFile('a'), strength: 0.8 },
+  ])
   const swapped = await ask(pipe)
   await pipe.applyLoras([{ file, strength: 1 }])
   const sum = await ask(pipe)
-  // f32 against double precision differs by 8e-7 in these cases (their descriptions); the order of sums changes as much.
+  // f32 differs from double precision by 8e-7 in these cases (their descriptions), and so do two orders of a sum.
   for (const other of [swapped, sum]) {
     t.true(relativeL2(stack.context.data, other.context.data) < 1e-5)
     t.true(relativeL2(stack.prediction.data, other.prediction.data) < 1e-5)
@@ -129,7 +170,10 @@ test('a LoRA applied twice at half strength each equals it once', async (t) => {
   const pipe = await openTiny()
   await pipe.applyLoras([{ file: loraFile('b'), strength: 1 }])
   const once = await ask(pipe)
-  await pipe.applyLoras([{ file: loraFile('b'), strength: 0.5 }, { file: loraFile('b'), strength: 0.5 }])
+  await pipe.applyLoras([
+    { file: loraFile('b'), strength: 0.5 },
+    { file: loraFile('b'), strength: 0.5 },
+  ])
   const twice = await ask(pipe)
   t.true(relativeL2(twice.prediction.data, once.prediction.data) < 1e-5)
   pipe.close()
@@ -139,7 +183,10 @@ test('training on top of a frozen LoRA starts from its answers and leaves it as 
   const pipe = await openTiny()
   await pipe.applyLoras([{ file: loraFile('a'), strength: 0.7 }])
   const before = await ask(pipe)
-  const trainer = await createTrainer(pipe, { adapter: { kind: 'lora', rank: 4 }, networks: { unet: { learning_rate: 1e-2 } } })
+  const trainer = await createTrainer(pipe, {
+    adapter: { kind: 'lora', rank: 4 },
+    networks: { unet: { learning_rate: 1e-2 } },
+  })
   t.true(sameBits(await ask(pipe), before))
   await trainer.step(batch(0, false))
   t.false(sameBits(await ask(pipe), before))
@@ -149,12 +196,25 @@ test('training on top of a frozen LoRA starts from its answers and leaves it as 
 })
 
 for (const { what, rank, init, pattern } of [
-  { what: 'of another rank', rank: 3, init: 'base', pattern: /384 tensors have no place .* lora_unet_\w+\.lora_(down|up)\.weight/ },
-  { what: 'with layers that are not trained', rank: 2, init: 'te', pattern: /\d+ tensors have no place .* lora_te_\w+\.lora_(down|up)\.weight/ },
+  {
+    what: 'of another rank',
+    rank: 3,
+    init: 'base',
+    pattern: /384 tensors have no place .* lora_unet_\w+\.lora_(down|up)\.weight/,
+  },
+  {
+    what: 'with layers that are not trained',
+    rank: 2,
+    init: 'te',
+    pattern: /\d+ tensors have no place .* lora_te_\w+\.lora_(down|up)\.weight/,
+  },
 ])
   test(`loading a file ${what} is refused with a tensor's name`, async (t) => {
     const pipe = await openTiny()
-    const trainer = await createTrainer(pipe, { adapter: { kind: 'lora', rank, alpha: 1 }, networks: { unet: { learning_rate: 1e-4 } } })
+    const trainer = await createTrainer(pipe, {
+      adapter: { kind: 'lora', rank, alpha: 1 },
+      networks: { unet: { learning_rate: 1e-4 } },
+    })
     const file = fixturePath('sd15-tiny', 'lora', `${init}.init.safetensors`)
     const error = await t.throwsAsync(trainer.load(file), { instanceOf: LorikeetError })
     t.regex(error!.message, pattern)
@@ -165,5 +225,14 @@ test('options outside their limits are refused', (t) => {
   const accepts = (options: object) => loraOptions.safeParse({ kind: 'lora', ...options }).success
   t.true(accepts({ rank: 1 }))
   t.true(accepts({ rank: 256, alpha: 0.5, conv_rank: 1, conv_alpha: 1e-3 }))
-  for (const wrong of [{ rank: 0 }, { rank: 257 }, { rank: 1.5 }, { alpha: 0 }, { alpha: -1 }, { conv_rank: 0 }, { rang: 4 }]) t.false(accepts(wrong), JSON.stringify(wrong))
+  for (const wrong of [
+    { rank: 0 },
+    { rank: 257 },
+    { rank: 1.5 },
+    { alpha: 0 },
+    { alpha: -1 },
+    { conv_rank: 0 },
+    { rang: 4 },
+  ])
+    t.false(accepts(wrong), JSON.stringify(wrong))
 })

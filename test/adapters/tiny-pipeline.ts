@@ -8,7 +8,9 @@ import { fixturePath, floats, numbers, readFixtureTensors } from '../helpers/fix
 const given = readFixtureTensors('sd15-tiny', 'lora_inference', 'lora_inference.safetensors')
 
 export function openTiny(): Promise<Pipeline> {
-  return loadPipeline(fixturePath('sd15-tiny', 'model'), { device: openDevice('cpu', { computeDtype: 'f32', threads: 1 }) })
+  return loadPipeline(fixturePath('sd15-tiny', 'model'), {
+    device: openDevice('cpu', { computeDtype: 'f32', threads: 1 }),
+  })
 }
 
 export interface Answer {

@@ -1,7 +1,7 @@
 /**
  * Checks an op on the cpu device against double precision: a case builds a small graph around the op, ending in a loss;
- * autodiff, plan and device then give values and gradients as a training step would, and the same forward graph evaluated
- * by test/graph/reference.ts gives the expected values, and by central differences the expected gradients.
+ * autodiff, plan and device then give values and gradients as a training step would, and the same forward graph
+ * evaluated by test/graph/reference.ts gives the expected values, and by central differences the expected gradients.
  */
 import type { ExecutionContext } from 'ava'
 import { createGraph, createTensor, input, output, type Graph } from '../../lib/graph/graph'
@@ -38,9 +38,10 @@ export interface OpCase {
 }
 
 /**
- * Forward values are sums of at most some hundred products of numbers near 1, whose rounding in f32 (6e-8 each) comes to
- * 1e-6 at most; a gradient is two to four such sums one after the other. Central differences in double precision with
- * this step are wrong by about step² (truncation) and 1e-16/step (rounding), both below 1e-9: no part of the tolerance.
+ * Forward values are sums of at most some hundred products of numbers near 1, whose rounding in f32 (6e-8 each) comes
+ * to 1e-6 at most; a gradient is two to four such sums one after the other. Central differences in double precision
+ * with this step are wrong by about step² (truncation) and 1e-16/step (rounding), both below 1e-9: no part of the
+ * tolerance.
  */
 const forwardTolerance = 1e-6
 const gradientTolerance = 3e-6
@@ -56,7 +57,10 @@ interface Built {
   y: Tensor
   total: Tensor
   /** Every leaf by name. */
-  leaves: Map<string, { tensor: Tensor; values: Float32Array | Int32Array; kind: 'x' | 'constant' | 'trained' | 'frozen' }>
+  leaves: Map<
+    string,
+    { tensor: Tensor; values: Float32Array | Int32Array; kind: 'x' | 'constant' | 'trained' | 'frozen' }
+  >
 }
 
 /** The graphs of a case, without a device. */
@@ -66,7 +70,11 @@ export function buildCase(one: OpCase): Built {
   const leaves: Built['leaves'] = new Map()
   const leaf = (kind: 'x' | 'constant' | 'trained' | 'frozen', tensor: Tensor, values?: readonly number[]) => {
     const seed = leaves.size + 1
-    leaves.set(tensor.name, { tensor, kind, values: Float32Array.from(values ?? normals(elements(tensor.shape), seed, 0.8)) })
+    leaves.set(tensor.name, {
+      tensor,
+      kind,
+      values: Float32Array.from(values ?? normals(elements(tensor.shape), seed, 0.8)),
+    })
     return tensor
   }
   const y = one.build({
@@ -79,7 +87,10 @@ export function buildCase(one: OpCase): Built {
       return tensor
     },
     trained: (name, shape, precision) =>
-      leaf('trained', parameter(set, name, shape, { group: 'unet', init: { kind: 'zeros' }, ...(precision && { precision }) })),
+      leaf(
+        'trained',
+        parameter(set, name, shape, { group: 'unet', init: { kind: 'zeros' }, ...(precision && { precision }) }),
+      ),
     frozen: (name, shape) => leaf('frozen', createTensor(name, shape, 'f32', { space: 'weight', name })),
   })
   const total = isLoss(forward, y) ? y : squaredError(forward, y, leaf)
@@ -93,12 +104,22 @@ export function buildCase(one: OpCase): Built {
 }
 
 const isLoss = (graph: Graph, tensor: Tensor) =>
-  graph.ops.some(({ definition, outputs }) => ['loss', 'gaussian_kl'].includes(definition.name) && outputs.includes(tensor))
+  graph.ops.some(
+    ({ definition, outputs }) => ['loss', 'gaussian_kl'].includes(definition.name) && outputs.includes(tensor),
+  )
 
-function squaredError(graph: Graph, y: Tensor, leaf: (kind: 'constant', tensor: Tensor, values?: number[]) => Tensor): Tensor {
+function squaredError(
+  graph: Graph,
+  y: Tensor,
+  leaf: (kind: 'constant', tensor: Tensor, values?: number[]) => Tensor,
+): Tensor {
   const batch = y.shape[0]!
   const target = leaf('constant', input(graph, 'target', y.shape))
-  const weight = leaf('constant', input(graph, 'weight', [batch]), Array.from({ length: batch }, (_, n) => 1 + n / 2))
+  const weight = leaf(
+    'constant',
+    input(graph, 'weight', [batch]),
+    Array.from({ length: batch }, (_, n) => 1 + n / 2),
+  )
   return lossOp(graph, { pred: y, target, weight }, 'l2').total
 }
 
@@ -122,7 +143,10 @@ export async function checkOp(t: ExecutionContext, one: OpCase): Promise<void> {
     const error = relativeL2(found, expected)
     t.true(error <= gradientTolerance, `${one.title}: the gradient of ${tensor.name} differs by ${error}`)
     if (kind === 'trained') {
-      const twice = relativeL2(device.gradientsAfterTwo(tensor.name), expected.map((v) => 2 * v))
+      const twice = relativeL2(
+        device.gradientsAfterTwo(tensor.name),
+        expected.map((v) => 2 * v),
+      )
       t.true(twice <= gradientTolerance, `${one.title}: the gradient of ${tensor.name} does not accumulate: ${twice}`)
     }
   }
@@ -151,12 +175,17 @@ async function runOnDevice({ graph, set, leaves }: Built) {
   const engine = openEngine({ device: 'cpu', computeDtype: 'f32', threads: 1 })
   try {
     const ofKind = (kind: string) => [...leaves].filter(([, entry]) => entry.kind === kind)
-    const weights = await addFrozen(engine, ofKind('frozen').map(([, { tensor }]) => tensor))
+    const weights = await addFrozen(
+      engine,
+      ofKind('frozen').map(([, { tensor }]) => tensor),
+    )
     if (set.elements > 0) for (const [name, bytes] of bufferBytes(set, [])) engine.createBuffer(name, bytes)
     for (const [name, { values }] of ofKind('trained'))
       engine.writeBuffer('params', set.parameters.get(name)!.offset * 4, values as Float32Array)
     const handle = engine.compile(createProgram(graph, planMemory(graph)))
-    const inputs: Record<string, Values> = Object.fromEntries([...graph.inputs.keys()].map((name) => [name, leaves.get(name)!.values]))
+    const inputs: Record<string, Values> = Object.fromEntries(
+      [...graph.inputs.keys()].map((name) => [name, leaves.get(name)!.values]),
+    )
     const [outputs] = await engine.run([{ program: handle, inputs }])
     const first = set.elements > 0 ? engine.readBuffer('grads', 0, set.elements) : new Float32Array()
     await engine.run([{ program: handle, inputs }])

@@ -18,13 +18,23 @@ function sample(): Graph {
   let x = input(graph, 'x', [2, 16, 32], 'bf16')
   for (const name of ['first', 'second'])
     x = inBlock(graph, name, () => {
-      const trained = (suffix: string, shape: number[]) => parameter(set, `${name}.${suffix}`, shape, { group: 'unet', init: { kind: 'zeros' } })
+      const trained = (suffix: string, shape: number[]) =>
+        parameter(set, `${name}.${suffix}`, shape, { group: 'unet', init: { kind: 'zeros' } })
       const w = createTensor(`${name}.weight`, [32, 32], 'bf16', { space: 'weight', name: `unet/${name}.weight` })
       const ups = [{ up: trained('up', [32, 4]), column: 0, rank: 0 }]
       const active = activation(graph, x, 'silu', `${name}.silu`)
-      return add(graph, x, linear(graph, active, w, undefined, [{ down: trained('down', [4, 32]), ups, scale: 0.5 }], name), `${name}.sum`)
+      return add(
+        graph,
+        x,
+        linear(graph, active, w, undefined, [{ down: trained('down', [4, 32]), ups, scale: 0.5 }], name),
+        `${name}.sum`,
+      )
     })
-  const { total } = loss(graph, { pred: x, target: input(graph, 'target', [2, 16, 32]), weight: input(graph, 'weight', [2]) }, 'l2')
+  const { total } = loss(
+    graph,
+    { pred: x, target: input(graph, 'target', [2, 16, 32]), weight: input(graph, 'weight', [2]) },
+    'l2',
+  )
   output(graph, 'loss', total)
   return autodiff(graph, [{ loss: total, scale: 1 }]).graph
 }

@@ -1,6 +1,7 @@
 /**
- * Checks a memory plan from the program alone: lifetimes are found again from instructions and ports, and everything that
- * is alive together must lie apart. Shares no code with the planner; of the ops it knows only which operands may share bytes.
+ * Checks a memory plan from the program alone: lifetimes are found again from instructions and ports, and everything
+ * that is alive together must lie apart. Shares no code with the planner; of the ops it knows only which operands may
+ * share bytes.
  */
 import { ops } from '../../lib/graph/ops'
 import type { Program } from '../../lib/graph/program'
@@ -32,7 +33,8 @@ export function examine(program: Program): Findings {
   const faults: string[] = []
   const name = ({ tensor, first, last }: Life) => `${program.tensors[tensor]!.name} (#${tensor}, ${first}..${last})`
   for (const life of lives)
-    if (life.begin % line !== 0 || life.begin < 0 || life.end > program.arenaBytes) faults.push(`${name(life)} lies outside or askew`)
+    if (life.begin % line !== 0 || life.begin < 0 || life.end > program.arenaBytes)
+      faults.push(`${name(life)} lies outside or askew`)
 
   let inPlace = 0
   const byPlace = [...lives].sort((a, b) => a.begin - b.begin)
@@ -45,7 +47,12 @@ export function examine(program: Program): Findings {
       else faults.push(`${name(a)} and ${name(b)} are alive together and overlap`)
     }
   })
-  return { faults, mostAlive: mostAlive(lives, program.instructions.length), end: Math.max(0, ...lives.map((life) => life.end)), inPlace }
+  return {
+    faults,
+    mostAlive: mostAlive(lives, program.instructions.length),
+    end: Math.max(0, ...lives.map((life) => life.end)),
+    inPlace,
+  }
 }
 
 /** From the instruction that makes a tensor (-1 for inputs) to the last that touches it (the end for outputs). */
@@ -60,7 +67,15 @@ function lifetimes({ tensors, instructions, inputs, outputs }: Program): Life[] 
   return tensors.flatMap(({ space, dtype, shape, offset }, tensor) => {
     if (space !== 'arena') return []
     const bytes = shape.reduce((a, b) => a * b, width[dtype])
-    return [{ tensor, begin: offset, end: offset + Math.ceil(bytes / line) * line, first: first.get(tensor)!, last: last.get(tensor)! }]
+    return [
+      {
+        tensor,
+        begin: offset,
+        end: offset + Math.ceil(bytes / line) * line,
+        first: first.get(tensor)!,
+        last: last.get(tensor)!,
+      },
+    ]
   })
 }
 
@@ -81,7 +96,9 @@ function mostAlive(lives: readonly Life[], count: number): number {
   let alive: Life[] = []
   let most = 0
   for (let at = -1; at <= count; at++) {
-    alive = [...alive.filter((life) => life.last >= at), ...(startingAt.get(at) ?? [])].sort((a, b) => a.begin - b.begin)
+    alive = [...alive.filter((life) => life.last >= at), ...(startingAt.get(at) ?? [])].sort(
+      (a, b) => a.begin - b.begin,
+    )
     let total = 0
     let end = 0
     for (const life of alive) {

@@ -72,7 +72,14 @@ test('bytes are used again as soon as a value is dead, and the peak is where the
   const { peak } = planMemory(graph)
   t.is(peak.op, 1)
   t.is(peak.name, 'geglu')
-  t.deepEqual(peak.alive.map(({ tensor, bytes }) => [tensor.name, bytes / 1024]), [['wide', 8], ['half', 4], ['x', 2]])
+  t.deepEqual(
+    peak.alive.map(({ tensor, bytes }) => [tensor.name, bytes / 1024]),
+    [
+      ['wide', 8],
+      ['half', 4],
+      ['x', 2],
+    ],
+  )
 })
 
 test('inputs lie apart even when nobody reads them, and an output is still there at the end', (t) => {
@@ -126,7 +133,9 @@ test('random graphs give the values of double precision on the device, so nothin
   for (let seed = 1; seed <= 40; seed++) {
     const graph = randomGraph(seed, 25)
     const plan = planMemory(graph)
-    const given = new Map([...graph.inputs].map(([name, { shape }], i) => [name, Float32Array.from(normals(elements(shape), seed + i))]))
+    const given = new Map(
+      [...graph.inputs].map(([name, { shape }], i) => [name, Float32Array.from(normals(elements(shape), seed + i))]),
+    )
     const handle = engine.compile(createProgram(graph, plan))
     const [found] = await engine.run([{ program: handle, inputs: Object.fromEntries(given) }])
     engine.release(handle)
@@ -141,19 +150,26 @@ test('random graphs give the values of double precision on the device, so nothin
 
 for (const checkpointing of ['none', 'blocks'] as const) {
   test(`a step of the tiny model is planned without overlap, checkpointing ${checkpointing}`, (t) => {
-    const found = checked(stepGraph('sd15-tiny', { checkpointing, dtype: 'f32', shape: { batch: 2, height: 8, width: 8, tokens: 77 } }).graph)
+    const found = checked(
+      stepGraph('sd15-tiny', { checkpointing, dtype: 'f32', shape: { batch: 2, height: 8, width: 8, tokens: 77 } })
+        .graph,
+    )
     t.deepEqual(found.faults, [])
     t.is(found.end, found.arenaBytes)
     t.is(found.mostAlive, found.lowerBound)
   })
 
-  test(`a step of Stable Diffusion 1.5 at 512x512 is planned without overlap, within 1% of the lower bound, checkpointing ${checkpointing}`, (t) => {
-    const found = checked(stepGraph('random:sd15', { checkpointing, dtype: 'bf16', shape: { batch: 1, height: 64, width: 64, tokens: 77 } }).graph)
+  test(`a real step is planned without overlap, within 1% of the lower bound, checkpointing ${checkpointing}`, (t) => {
+    const found = checked(
+      stepGraph('random:sd15', { checkpointing, dtype: 'bf16', shape: { batch: 1, height: 64, width: 64, tokens: 77 } })
+        .graph,
+    )
     t.deepEqual(found.faults, [])
     t.is(found.end, found.arenaBytes)
     t.is(found.mostAlive, found.lowerBound)
-    t.log(`arena ${found.arenaBytes} bytes, lower bound ${found.lowerBound}, ratio ${(found.arenaBytes / found.lowerBound).toFixed(5)}`)
-    t.true(found.arenaBytes / found.lowerBound < 1.01)
+    const ratio = found.arenaBytes / found.lowerBound
+    t.log(`arena ${found.arenaBytes} bytes, lower bound ${found.lowerBound}, ratio ${ratio.toFixed(5)}`)
+    t.true(ratio < 1.01)
     t.true(found.inPlace > 50)
   })
 }

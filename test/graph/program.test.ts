@@ -32,9 +32,18 @@ test('instructions follow the ops, absent operands are -1, attributes travel as 
   t.is(program.label, 'sample')
   t.is(program.arenaBytes, plan.arenaBytes)
   const name = (i: number) => program.tensors[i]!.name
-  t.deepEqual(program.instructions.map(({ op }) => op), ['linear', 'layer_norm', 'sum_rows'])
+  t.deepEqual(
+    program.instructions.map(({ op }) => op),
+    ['linear', 'layer_norm', 'sum_rows'],
+  )
   t.deepEqual(program.instructions[0]!.inputs.map(name), ['x', 'params', 'params'])
-  t.deepEqual(program.instructions[0]!.attributes, { adapters: 0, up_adapter: [], up_column: [], up_rank: [], scale: [] })
+  t.deepEqual(program.instructions[0]!.attributes, {
+    adapters: 0,
+    up_adapter: [],
+    up_column: [],
+    up_rank: [],
+    scale: [],
+  })
   t.deepEqual(program.instructions[1]!.outputs.map(name), ['y#0', 'y#1'])
   t.deepEqual(program.instructions[2]!.attributes, { groups: 1 })
   const bare = createGraph('bare', 'f32')
@@ -49,7 +58,7 @@ test('tensors are listed once each, with the place of their bytes', (t) => {
   const [x, w, bias] = instructions[0]!.inputs.map((i) => tensors[i]!)
   const planned = (name: string) => [...plan.tensors.values()].find(({ tensor }) => tensor.name === name)!.offset
   t.deepEqual(x, { dtype: 'bf16', shape: [3, 4], ...inArena, offset: planned('x'), name: 'x' })
-  // 16 elements in, behind the padded first parameter: matrices are read from the bf16 shadow, vectors from the masters.
+  // 16 elements in, behind the padded first parameter; matrices are read from the bf16 shadow, vectors as masters.
   t.deepEqual(w, { dtype: 'bf16', shape: [5, 4], space: 'buffer', offset: 16 * 2, name: 'shadow' })
   t.deepEqual(bias, { dtype: 'f32', shape: [5], space: 'buffer', offset: (16 + 32) * 4, name: 'params' })
   const gamma = tensors[instructions[1]!.inputs[1]!]

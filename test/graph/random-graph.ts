@@ -1,4 +1,7 @@
-/** Seeded random graphs over a few cheap ops: residual sums, reuse, dead values, in-place chains, inputs that are outputs. */
+/**
+ * Seeded random graphs over a few cheap ops: residual sums, reuse, dead values, in-place chains, inputs that are
+ * outputs.
+ */
 import { createGraph, input, output, type Graph } from '../../lib/graph/graph'
 import { activation, activationKinds } from '../../lib/graph/ops/activation'
 import { add } from '../../lib/graph/ops/add'
@@ -22,7 +25,9 @@ export function randomIntegers(seed: number): (limit: number) => number {
 export function randomGraph(seed: number, count: number): Graph {
   const below = randomIntegers(seed)
   const graph = createGraph(`random ${seed}`, 'f32')
-  const inputs = Array.from({ length: 1 + below(3) }, (_, i) => input(graph, `input ${i}`, [1 + below(3), 2 * (1 + below(20))]))
+  const inputs = Array.from({ length: 1 + below(3) }, (_, i) =>
+    input(graph, `input ${i}`, [1 + below(3), 2 * (1 + below(20))]),
+  )
   const values = [...inputs]
   // Mostly recent values, as in a network; sometimes an old one, as a skip connection.
   const pick = () => values[Math.max(0, values.length - 1 - (below(3) === 0 ? below(values.length) : below(3)))]!

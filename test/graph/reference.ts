@@ -23,7 +23,11 @@ export function evaluate(graph: Graph, leaf: (tensor: Tensor) => Float64Array): 
   return values
 }
 
-function run(op: Operation, read: (tensor: Tensor | undefined) => Value | undefined, values: Map<Tensor, Float64Array>): void {
+function run(
+  op: Operation,
+  read: (tensor: Tensor | undefined) => Value | undefined,
+  values: Map<Tensor, Float64Array>,
+): void {
   const reference = references[op.definition.name]
   if (!reference) throw new Error(`there is no reference for ${op.definition.name}`)
   const results = reference(op.inputs.map(read), op.attributes)
@@ -104,7 +108,8 @@ function lowRankProduct(inputs: Operands, attributes: Attributes, apply: (w: Val
     for (let row = 0; row < rows; row++)
       for (let j = 0; j < n; j++) {
         let sum = 0
-        for (let k = 0; k < r; k++) sum += h.data[row * last(h) + list(attributes, 'up_rank')[u]! + k]! * up!.data[j * r + k]!
+        for (let k = 0; k < r; k++)
+          sum += h.data[row * last(h) + list(attributes, 'up_rank')[u]! + k]! * up!.data[j * r + k]!
         y.data[row * outputs + list(attributes, 'up_column')[u]! + j]! += list(attributes, 'scale')[adapter]! * sum
       }
   })
@@ -117,7 +122,11 @@ function normalise(x: Float64Array, eps: number): { mean: number; scale: number 
 }
 
 /** q [n, t, head, d] from one, two or three sources. */
-function attentionSource(inputs: Operands, which: number, width: number): (n: number, token: number, column: number) => number {
+function attentionSource(
+  inputs: Operands,
+  which: number,
+  width: number,
+): (n: number, token: number, column: number) => number {
   const source = inputs[Math.min(which, inputs.length - 1)]!
   const total = last(source)
   const offset = inputs.length === 1 ? which * width : inputs.length === 2 && which === 2 ? width : 0
@@ -157,12 +166,16 @@ const references: Record<string, Reference> = {
 
   concat([a, b]) {
     const rows = a!.data.length / last(a!)
-    const parts = Array.from({ length: rows }, (_, r) => [a!, b!].map((p) => p.data.slice(r * last(p), (r + 1) * last(p))))
+    const parts = Array.from({ length: rows }, (_, r) =>
+      [a!, b!].map((p) => p.data.slice(r * last(p), (r + 1) * last(p))),
+    )
     return [Float64Array.from(parts.flat().flatMap((part) => [...part]))]
   },
 
   conv2d: (inputs, attributes) =>
-    lowRankProduct(inputs, attributes, (w) => correlate(inputs[0]!, w, attributes.stride as number, list(attributes, 'padding'))),
+    lowRankProduct(inputs, attributes, (w) =>
+      correlate(inputs[0]!, w, attributes.stride as number, list(attributes, 'padding')),
+    ),
 
   embedding([ids, token, position]) {
     const c = last(token!)
@@ -207,7 +220,8 @@ const references: Record<string, Reference> = {
     const batch = x!.shape[0]!
     const size = x!.data.length / batch
     const shifted = x!.data.map((v, i) => v + (shift?.data[Math.floor(i / size) * c + (i % c)] ?? 0))
-    const group = (i: number) => Math.floor(i / size) * (groups as number) + Math.floor((i % c) / (c / (groups as number)))
+    const group = (i: number) =>
+      Math.floor(i / size) * (groups as number) + Math.floor((i % c) / (c / (groups as number)))
     const members = Array.from({ length: batch * (groups as number) }, (): number[] => [])
     shifted.forEach((v, i) => members[group(i)]!.push(v))
     const stats = members.map((list) => normalise(Float64Array.from(list), eps as number))
@@ -240,7 +254,9 @@ const references: Record<string, Reference> = {
   loss([pred, target, weight, huberC], { kind }) {
     const batch = pred!.shape[0]!
     const size = pred!.data.length / batch
-    const terms = pred!.data.map((v, i) => losses[kind as string]!(v - target!.data[i]!, huberC?.data[Math.floor(i / size)] ?? 0))
+    const terms = pred!.data.map((v, i) =>
+      losses[kind as string]!(v - target!.data[i]!, huberC?.data[Math.floor(i / size)] ?? 0),
+    )
     const perSample = weight!.data.map((factor, n) => factor * mean(terms.slice(n * size, (n + 1) * size)))
     return [perSample, Float64Array.of(mean(perSample))]
   },
@@ -261,8 +277,9 @@ const references: Record<string, Reference> = {
     const c = last(x!)
     const columns = count as number
     return [
-      Float64Array.from({ length: (x!.data.length / c) * columns }, (_, i) =>
-        x!.data[Math.floor(i / columns) * c + (start as number) + (i % columns)]!,
+      Float64Array.from(
+        { length: (x!.data.length / c) * columns },
+        (_, i) => x!.data[Math.floor(i / columns) * c + (start as number) + (i % columns)]!,
       ),
     ]
   },

@@ -11,7 +11,8 @@ export const activationOp = defineOp({
   name: 'activation',
   infer(inputs, attributes) {
     const x = required('activation', inputs, 0, 'x')
-    if (!activationKinds.some((kind) => kind === attributes.kind)) throw opError('activation', `unknown kind ${String(attributes.kind)}`)
+    if (!activationKinds.some((kind) => kind === attributes.kind))
+      throw opError('activation', `unknown kind ${String(attributes.kind)}`)
     return [{ shape: x.shape, dtype: x.dtype }]
   },
   gradient({ graph, operation, dOutputs: [dy] }) {

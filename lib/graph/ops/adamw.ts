@@ -1,6 +1,6 @@
 /**
- * AdamW (Loshchilov and Hutter, arXiv 1711.05101) over the flat arena with global-norm clipping, as torch.optim.AdamW after
- * clip_grad_norm_. When the norm is not finite nothing changes. Writes the bf16 shadow in the same pass.
+ * AdamW (Loshchilov and Hutter, arXiv 1711.05101) over the flat arena with global-norm clipping, as torch.optim.AdamW
+ * after clip_grad_norm_. When the norm is not finite nothing changes. Writes the bf16 shadow in the same pass.
  *
  * params, grads, m, v (whole buffers), norm [1], scalars [2 + groups] = 1-β1^t, 1-β2^t, learning rate of each group
  */
@@ -12,7 +12,11 @@ export const adamwOp = defineOp({
   name: 'adamw',
   infer(inputs, attributes) {
     const params = required('adamw', inputs, 0, 'params')
-    for (const [index, name] of [[1, 'grads'], [2, 'm'], [3, 'v']] as const)
+    for (const [index, name] of [
+      [1, 'grads'],
+      [2, 'm'],
+      [3, 'v'],
+    ] as const)
       checkShape('adamw', required('adamw', inputs, index, name), params.shape, name)
     checkShape('adamw', required('adamw', inputs, 4, 'norm'), [1], 'norm')
     required('adamw', inputs, 5, 'scalars')

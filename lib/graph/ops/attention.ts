@@ -1,9 +1,9 @@
 /**
  * Scaled dot-product attention without storing the scores (FlashAttention-2, arXiv 2307.08691).
  *
- * The sources are one packed tensor qkv [N, .., 3C], or q [N, .., C] and kv [N, .., 2C], or q, k, v. Inside a packed tensor
- * all columns of q come first, then k, then v. Heads are consecutive runs of D = C / heads columns. Tq and Tk are the
- * products of the extents between the first and the last, so images need no reshape.
+ * The sources are one packed tensor qkv [N, .., 3C], or q [N, .., C] and kv [N, .., 2C], or q, k, v. Inside a packed
+ * tensor all columns of q come first, then k, then v. Heads are consecutive runs of D = C / heads columns. Tq and Tk
+ * are the products of the extents between the first and the last, so images need no reshape.
  * -> o [N, .., C], lse [N, heads, Tq] f32, the log-sum-exp of the scaled scores, which backward rebuilds them from
  */
 import { emit, type Graph } from '../graph'
@@ -12,7 +12,10 @@ import { elements, type Tensor } from '../tensor'
 import { attentionBackward } from './attention_backward'
 
 /** Batch, tokens and width of queries and keys from the one to three sources. */
-export function attentionSizes(op: string, sources: readonly Operand[]): { batch: number; tq: number; tk: number; width: number } {
+export function attentionSizes(
+  op: string,
+  sources: readonly Operand[],
+): { batch: number; tq: number; tk: number; width: number } {
   const [q, k] = sources
   if (!q || sources.length > 3) throw opError(op, 'takes one to three sources', sources)
   const batch = q.shape[0] ?? 0
@@ -57,5 +60,11 @@ export function attention(
   name = 'attention',
 ): Tensor {
   const { width } = attentionSizes('attention', sources)
-  return emit(graph, attentionOp, sources, { heads, causal: Number(causal), scale: 1 / Math.sqrt(width / heads) }, name)[0]!
+  return emit(
+    graph,
+    attentionOp,
+    sources,
+    { heads, causal: Number(causal), scale: 1 / Math.sqrt(width / heads) },
+    name,
+  )[0]!
 }

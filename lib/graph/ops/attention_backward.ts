@@ -13,7 +13,7 @@ export const attentionBackwardOp = defineOp({
   flops(inputs, _outputs, attributes) {
     const sources = attributes.sources as number
     const keys = inputs[Math.min(1, sources - 1)]!
-    return (10 * elements(inputs[sources]!.shape) * elements(keys.shape.slice(1, -1)))
+    return 10 * elements(inputs[sources]!.shape) * elements(keys.shape.slice(1, -1))
   },
 })
 
@@ -25,5 +25,11 @@ export function attentionBackward(
   dO: Tensor,
   attributes: Attributes,
 ): Operand[] {
-  return emit(graph, attentionBackwardOp, [...sources, o, lse, dO], { ...attributes, sources: sources.length }, `${dO.name}.dqkv`)
+  return emit(
+    graph,
+    attentionBackwardOp,
+    [...sources, o, lse, dO],
+    { ...attributes, sources: sources.length },
+    `${dO.name}.dqkv`,
+  )
 }

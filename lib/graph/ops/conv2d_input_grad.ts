@@ -1,4 +1,6 @@
-/** dx of a convolution, adapters included: the transposed convolution of dy with w plus that of each dh with its down. */
+/**
+ * dx of a convolution, adapters included: the transposed convolution of dy with w plus that of each dh with its down.
+ */
 import { emitOne, type Graph } from '../graph'
 import { defineOp, listAttribute, opError, required } from '../op'
 import { elements, rows, type Tensor } from '../tensor'
@@ -15,7 +17,9 @@ export const conv2dInputGradOp = defineOp({
     return [{ shape: [dy.shape[0] ?? 0, height, width, w.shape[3] ?? 0], dtype: dy.dtype }]
   },
   flops: (inputs, _outputs, attributes) =>
-    2 * rows(inputs[0]!) * [inputs[1]!, ...inputs.slice(2 + (attributes.adapters as number))].reduce((s, w) => s + elements(w!.shape), 0),
+    2 *
+    rows(inputs[0]!) *
+    [inputs[1]!, ...inputs.slice(2 + (attributes.adapters as number))].reduce((s, w) => s + elements(w!.shape), 0),
 })
 
 /** @param shape of the convolution's input, [N, H, W, C] */

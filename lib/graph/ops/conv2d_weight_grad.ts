@@ -1,4 +1,7 @@
-/** dw [O, kh, kw, C] += scale · correlation of dy with x, accumulated in f32: of a full weight or of a convolution's down. */
+/**
+ * dw [O, kh, kw, C] += scale · correlation of dy with x, accumulated in f32: of a full weight or of a convolution's
+ * down.
+ */
 import { emit, type Graph } from '../graph'
 import { defineOp, opError, required } from '../op'
 import { elements, rows, type Tensor } from '../tensor'

@@ -1,4 +1,7 @@
-/** KL divergence of a diagonal Gaussian from N(0, 1), mean over the latent's elements: ½·mean(μ² + σ² - 1 - ln σ²) (Kingma and Welling, arXiv 1312.6114). */
+/**
+ * KL divergence of a diagonal Gaussian from N(0, 1), mean over the latent's elements: ½·mean(μ² + σ² - 1 - ln σ²)
+ * (Kingma and Welling, arXiv 1312.6114).
+ */
 import { emit, type Graph } from '../graph'
 import { defineOp, required } from '../op'
 import { elements, type Tensor } from '../tensor'

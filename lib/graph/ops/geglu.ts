@@ -1,4 +1,7 @@
-/** GEGLU (Shazeer 2020, arXiv 2002.05202): x [.., 2F] -> y [.., F] = x[:, :F] · gelu(x[:, F:]), gelu by erf as in diffusers. */
+/**
+ * GEGLU (Shazeer 2020, arXiv 2002.05202): x [.., 2F] -> y [.., F] = x[:, :F] · gelu(x[:, F:]),
+ * gelu by erf as in diffusers.
+ */
 import { emitOne, type Graph } from '../graph'
 import { defineOp, opError, required } from '../op'
 import { columns, elements, type Tensor } from '../tensor'

@@ -1,11 +1,20 @@
 /**
- * Group normalisation (Wu and He 2018, arXiv 1803.08494) of x + shift, then SiLU if asked: the shift is a residual block's
- * time embedding, so that neither the sum nor the normalised image is stored.
+ * Group normalisation (Wu and He 2018, arXiv 1803.08494) of x + shift, then SiLU if asked: the shift is a residual
+ * block's time embedding, so that neither the sum nor the normalised image is stored.
  *
  * x [N, .., C], gamma [C], beta [C] f32, shift [N, C] -> y as x, stats [N, groups, 2] f32 (mean, 1/std)
  */
 import { emit, type Graph } from '../graph'
-import { checkDType, checkShape, defineOp, numberAttribute, opError, required, textAttribute, type Operand } from '../op'
+import {
+  checkDType,
+  checkShape,
+  defineOp,
+  numberAttribute,
+  opError,
+  required,
+  textAttribute,
+  type Operand,
+} from '../op'
 import { columns, elements, type Tensor } from '../tensor'
 import { groupNormBackward } from './group_norm_backward'
 import { sumRows } from './sum_rows'
@@ -17,7 +26,10 @@ export const groupNormOp = defineOp({
     const c = columns(x)
     const groups = numberAttribute('group_norm', attributes, 'groups')
     if (c % groups !== 0) throw opError('group_norm', `${c} channels do not split into ${groups} groups`, [x])
-    for (const [index, name] of [[1, 'gamma'], [2, 'beta']] as const) {
+    for (const [index, name] of [
+      [1, 'gamma'],
+      [2, 'beta'],
+    ] as const) {
       const tensor = required('group_norm', inputs, index, name)
       checkShape('group_norm', tensor, [c], name)
       checkDType('group_norm', tensor, 'f32', name)

@@ -1,4 +1,7 @@
-/** Gradient of `group_norm`: dx (which is the gradient of the shift before its sum over space, too), and dgamma, dbeta if asked. */
+/**
+ * Gradient of `group_norm`: dx (which is the gradient of the shift before its sum over space, too), and dgamma, dbeta
+ * if asked.
+ */
 import { emitOne, type Graph } from '../graph'
 import { checkShape, defineOp, required, type Attributes, type Operand } from '../op'
 import { elements, type Tensor } from '../tensor'
@@ -18,7 +21,14 @@ export const groupNormBackwardOp = defineOp({
 
 export function groupNormBackward(
   graph: Graph,
-  { dy, x, gamma, beta, shift, stats }: { dy: Tensor; x: Tensor; gamma: Tensor; beta: Tensor; shift: Operand; stats: Tensor },
+  {
+    dy,
+    x,
+    gamma,
+    beta,
+    shift,
+    stats,
+  }: { dy: Tensor; x: Tensor; gamma: Tensor; beta: Tensor; shift: Operand; stats: Tensor },
   attributes: Attributes,
   { dGamma, dBeta }: { dGamma: Operand; dBeta: Operand },
 ): Tensor {

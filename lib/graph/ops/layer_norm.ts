@@ -1,4 +1,7 @@
-/** Layer normalisation over the last dimension (Ba et al. 2016, arXiv 1607.06450). x [.., C] -> y, stats [M, 2] f32 (mean, 1/std) */
+/**
+ * Layer normalisation over the last dimension (Ba et al. 2016, arXiv 1607.06450).
+ * x [.., C] -> y, stats [M, 2] f32 (mean, 1/std)
+ */
 import { emit, type Graph } from '../graph'
 import { checkDType, checkShape, defineOp, required } from '../op'
 import { columns, elements, rows, type Tensor } from '../tensor'
@@ -8,7 +11,10 @@ export const layerNormOp = defineOp({
   name: 'layer_norm',
   infer(inputs) {
     const x = required('layer_norm', inputs, 0, 'x')
-    for (const [index, name] of [[1, 'gamma'], [2, 'beta']] as const) {
+    for (const [index, name] of [
+      [1, 'gamma'],
+      [2, 'beta'],
+    ] as const) {
       const tensor = required('layer_norm', inputs, index, name)
       checkShape('layer_norm', tensor, [columns(x)], name)
       checkDType('layer_norm', tensor, 'f32', name)
@@ -33,6 +39,13 @@ export const layerNormOp = defineOp({
   flops: (inputs) => 8 * elements(inputs[0]!.shape),
 })
 
-export function layerNorm(graph: Graph, x: Tensor, gamma: Tensor, beta: Tensor, eps: number, name = 'layer_norm'): Tensor {
+export function layerNorm(
+  graph: Graph,
+  x: Tensor,
+  gamma: Tensor,
+  beta: Tensor,
+  eps: number,
+  name = 'layer_norm',
+): Tensor {
   return emit(graph, layerNormOp, [x, gamma, beta], { eps }, name)[0]!
 }

@@ -21,5 +21,9 @@ export function layerNormBackward(
   attributes: Attributes,
   { dGamma, dBeta }: { dGamma: Operand; dBeta: Operand },
 ): Tensor {
-  return emitOne(graph, layerNormBackwardOp, [dy, x, gamma, stats], attributes, `${dy.name}.dx`, [undefined, dGamma, dBeta])
+  return emitOne(graph, layerNormBackwardOp, [dy, x, gamma, stats], attributes, `${dy.name}.dx`, [
+    undefined,
+    dGamma,
+    dBeta,
+  ])
 }

@@ -1,18 +1,11 @@
 /**
- * y = x·wᵀ + bias + Σ scale · h · upᵀ with h = x·downᵀ: a linear layer with its adapters as one product, so that y makes no
- * extra trip through memory (docs/architecture.md, "The fused low-rank product"; Hu et al. 2021, arXiv 2106.09685).
+ * y = x·wᵀ + bias + Σ scale · h · upᵀ with h = x·downᵀ: a linear layer with its adapters as one product, so that y
+ * makes no extra trip through memory (docs/architecture.md, "The fused low-rank product"; Hu et al. 2021, arXiv
+ * 2106.09685).
  *
  * x [.., K], w [N, K], bias [N] f32, downs [R, K], ups [n, r] -> y [.., N], h of each adapter [.., R]
  */
-import {
-  checkDType,
-  checkShape,
-  defineOp,
-  opError,
-  required,
-  type GradientContext,
-  type Operand,
-} from '../op'
+import { checkDType, checkShape, defineOp, opError, required, type GradientContext, type Operand } from '../op'
 import { emit, emitOne, type Graph } from '../graph'
 import { columns, elements, rows, type Tensor } from '../tensor'
 import { linearInputGrad } from './linear_input_grad'
@@ -27,9 +20,10 @@ export const linearOp = defineOp({
     const x = required('linear', inputs, 0, 'x')
     const w = required('linear', inputs, 1, 'w')
     const [n = 0, k = 0] = w.shape
-    if (w.shape.length !== 2 || columns(x) !== k) throw opError('linear', 'x [.., K] and w [N, K] disagree on K', [x, w])
+    if (w.shape.length !== 2 || columns(x) !== k)
+      throw opError('linear', 'x [.., K] and w [N, K] disagree on K', [x, w])
     checkDType('linear', w, x.dtype, 'w')
-    if (inputs[2]) checkShape('linear', inputs[2], [n], 'bias'), checkDType('linear', inputs[2], 'f32', 'bias')
+    if (inputs[2]) (checkShape('linear', inputs[2], [n], 'bias'), checkDType('linear', inputs[2], 'f32', 'bias'))
     const adapters = readLowRank('linear', inputs, attributes, 3, { outputs: n, down: [k] })
     const lead = x.shape.slice(0, -1)
     return [
@@ -49,7 +43,16 @@ export const linearOp = defineOp({
     if (dw) linearWeightGrad(context.graph, dy, x, dw)
     const db = context.accumulator(2)
     if (db) sumRows(context.graph, dy, 1, db)
-    return [context.needs(0) ? linearInputGrad(context.graph, dy, w, dhs.map((dh, a) => ({ dh, down: adapters[a]!.down }))) : undefined]
+    return [
+      context.needs(0)
+        ? linearInputGrad(
+            context.graph,
+            dy,
+            w,
+            dhs.map((dh, a) => ({ dh, down: adapters[a]!.down })),
+          )
+        : undefined,
+    ]
   },
   flops(inputs, outputs, attributes) {
     const x = required('linear', inputs, 0, 'x')

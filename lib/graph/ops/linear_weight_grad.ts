@@ -1,4 +1,7 @@
-/** dw [n, k] += scale · dy[:, yColumn..]ᵀ · x[:, xColumn..], accumulated in f32: of a full weight, a down (dh, x) or an up (dy, h). */
+/**
+ * dw [n, k] += scale · dy[:, yColumn..]ᵀ · x[:, xColumn..], accumulated in f32: of a full weight, a down (dh, x) or an
+ * up (dy, h).
+ */
 import { emit, type Graph } from '../graph'
 import { defineOp, numberAttribute, opError, required } from '../op'
 import { columns, elements, rows, type Tensor } from '../tensor'

@@ -23,7 +23,8 @@ export const lossOp = defineOp({
     checkShape('loss', required('loss', inputs, 2, 'weight'), [batch], 'weight')
     const kind = lossKinds.find((known) => known === attributes.kind)
     if (!kind) throw opError('loss', `unknown kind ${String(attributes.kind)}`)
-    if (kind === 'huber' || kind === 'smooth_l1') checkShape('loss', required('loss', inputs, 3, 'huber_c'), [batch], 'huber_c')
+    if (kind === 'huber' || kind === 'smooth_l1')
+      checkShape('loss', required('loss', inputs, 3, 'huber_c'), [batch], 'huber_c')
     return [
       { shape: [batch], dtype: 'f32' },
       { shape: [1], dtype: 'f32' },

@@ -12,6 +12,11 @@ export const lossBackwardOp = defineOp({
   flops: (inputs) => 4 * elements(inputs[0]!.shape),
 })
 
-export function lossBackward(graph: Graph, operands: readonly Operand[], attributes: Attributes, scale: number): Tensor {
+export function lossBackward(
+  graph: Graph,
+  operands: readonly Operand[],
+  attributes: Attributes,
+  scale: number,
+): Tensor {
   return emitOne(graph, lossBackwardOp, operands, { ...attributes, scale }, 'loss.dpred')
 }

@@ -1,8 +1,9 @@
 /**
  * The low-rank (LoRA) operands that `linear` and `conv2d` share.
  *
- * An adapter adds scale * up(down(x)) to the layer. One `down` [R, K] may serve several `up`s that write different output
- * columns (q, k, v fused in one weight share one h = x downᵀ), and several adapters may add to one layer (a stack).
+ * An adapter adds scale * up(down(x)) to the layer. One `down` [R, K] may serve several `up`s that write different
+ * output columns (q, k, v fused in one weight share one h = x downᵀ), and several adapters may add to one layer (a
+ * stack).
  */
 import { checkShape, listAttribute, opError, required, type Attributes, type Operand } from '../op'
 import type { Tensor } from '../tensor'
@@ -61,7 +62,10 @@ export function readLowRank(
       const [n = 0, r = 0] = up.shape
       const at = { up, column: column[u] ?? 0, rank: rank[u] ?? 0 }
       if (up.shape.length !== 2 || at.column + n > layer.outputs || at.rank + r > (down.shape[0] ?? 0))
-        throw opError(op, `up ${u} at column ${at.column}, rank ${at.rank} does not fit the layer or its down`, [up, down])
+        throw opError(op, `up ${u} at column ${at.column}, rank ${at.rank} does not fit the layer or its down`, [
+          up,
+          down,
+        ])
       return [at]
     })
     return { down, ups, scale: factor }

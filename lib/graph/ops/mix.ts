@@ -1,4 +1,7 @@
-/** y[n] = ca[n]·a[n] + cb[n]·b[n]: noised latents, the v target, flow interpolation. All inputs f32; y f32 or the compute dtype. */
+/**
+ * y[n] = ca[n]·a[n] + cb[n]·b[n]: noised latents, the v target, flow interpolation. All inputs f32; y f32 or the
+ * compute dtype.
+ */
 import { emitOne, type Graph } from '../graph'
 import { checkDType, checkShape, defineOp, required } from '../op'
 import type { DType, Tensor } from '../tensor'
@@ -8,7 +11,8 @@ export const mixOp = defineOp({
   infer(inputs, attributes) {
     const a = required('mix', inputs, 0, 'a')
     checkShape('mix', required('mix', inputs, 1, 'b'), a.shape, 'b')
-    for (const index of [2, 3]) checkShape('mix', required('mix', inputs, index, 'coefficients'), [a.shape[0] ?? 0], 'coefficients')
+    for (const index of [2, 3])
+      checkShape('mix', required('mix', inputs, index, 'coefficients'), [a.shape[0] ?? 0], 'coefficients')
     for (const tensor of inputs) if (tensor) checkDType('mix', tensor, 'f32', tensor.name)
     return [{ shape: a.shape, dtype: attributes.dtype === 'bf16' ? 'bf16' : 'f32' }]
   },

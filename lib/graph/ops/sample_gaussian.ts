@@ -1,4 +1,7 @@
-/** A sample of a diagonal Gaussian (the VAE's posterior): moments [.., 2C] = mean | log variance, eps [.., C] f32 -> mean + exp(½·logvar)·eps. */
+/**
+ * A sample of a diagonal Gaussian (the VAE's posterior): moments [.., 2C] = mean | log variance, eps [.., C] f32 ->
+ * mean + exp(½·logvar)·eps.
+ */
 import { emitOne, type Graph } from '../graph'
 import { checkShape, defineOp, required } from '../op'
 import { columns, elements, type Tensor } from '../tensor'

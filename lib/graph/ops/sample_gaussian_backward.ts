@@ -1,4 +1,7 @@
-/** Gradient of `sample_gaussian` with respect to the moments; nothing flows where the log variance was clamped to [-30, 20]. */
+/**
+ * Gradient of `sample_gaussian` with respect to the moments; nothing flows where the log variance was clamped to
+ * [-30, 20].
+ */
 import { emitOne, type Graph } from '../graph'
 import { defineOp, required } from '../op'
 import { elements, type Tensor } from '../tensor'

@@ -9,7 +9,8 @@ export const sliceBackwardOp = defineOp({
     const dy = required('slice_backward', inputs, 0, 'dy')
     const start = numberAttribute('slice_backward', attributes, 'start')
     const total = numberAttribute('slice_backward', attributes, 'columns')
-    if (start < 0 || start + columns(dy) > total) throw opError('slice_backward', `columns ${start}.. leave dx of ${total}`, [dy])
+    if (start < 0 || start + columns(dy) > total)
+      throw opError('slice_backward', `columns ${start}.. leave dx of ${total}`, [dy])
     return [{ shape: [...dy.shape.slice(0, -1), total], dtype: dy.dtype }]
   },
 })

@@ -1,4 +1,7 @@
-/** Sums rows [.., C] in `groups` equal consecutive groups: the gradient of a bias (1 group, accumulated) or of a shift per sample. */
+/**
+ * Sums rows [.., C] in `groups` equal consecutive groups: the gradient of a bias (1 group, accumulated) or of a shift
+ * per sample.
+ */
 import { emit, emitOne, type Graph } from '../graph'
 import { checkShape, defineOp, numberAttribute, opError, required } from '../op'
 import { columns, rows, type Tensor } from '../tensor'

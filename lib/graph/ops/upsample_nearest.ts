@@ -1,4 +1,7 @@
-/** Nearest-neighbour upsampling of [N, H, W, C] to a given size; source row = floor(i·H/Ho) as torch interpolate(mode='nearest'). */
+/**
+ * Nearest-neighbour upsampling of [N, H, W, C] to a given size; source row = floor(i·H/Ho) as torch
+ * interpolate(mode='nearest').
+ */
 import { emitOne, type Graph } from '../graph'
 import { defineOp, listAttribute, opError, required } from '../op'
 import type { Tensor } from '../tensor'
@@ -10,7 +13,8 @@ export const upsampleNearestOp = defineOp({
     const x = required('upsample_nearest', inputs, 0, 'x')
     const [height = 0, width = 0] = listAttribute('upsample_nearest', attributes, 'size')
     const [n = 0, h = 0, w = 0, c = 0] = x.shape
-    if (x.shape.length !== 4 || height < h || width < w) throw opError('upsample_nearest', `cannot grow to ${height}x${width}`, [x])
+    if (x.shape.length !== 4 || height < h || width < w)
+      throw opError('upsample_nearest', `cannot grow to ${height}x${width}`, [x])
     return [{ shape: [n, height, width, c], dtype: x.dtype }]
   },
   gradient({ graph, operation, dOutputs: [dy] }) {

@@ -1,7 +1,8 @@
 /**
- * Reverse-mode differentiation as a pass: appends the backward ops of a forward graph. Gradients are built only along paths
- * that lead to something trainable (or to a tensor asked for in `wrt`); frozen weights never get one. The gradients of
- * trainable parameters accumulate in their buffers, so using a parameter twice or running several micro-steps needs no add.
+ * Reverse-mode differentiation as a pass: appends the backward ops of a forward graph. Gradients are built only along
+ * paths that lead to something trainable (or to a tensor asked for in `wrt`); frozen weights never get one. The
+ * gradients of trainable parameters accumulate in their buffers, so using a parameter twice or running several
+ * micro-steps needs no add.
  */
 import { opError, type Operand } from '../op'
 import { createTensor, withOps, type Graph, type Operation } from '../graph'
@@ -24,8 +25,8 @@ export interface Differentiated {
 /**
  * @param losses what is minimised: Σ scale · loss
  * @param wrt further tensors (inputs, activations) whose gradients are wanted
- * @throws LorikeetError when a gradient would get lost, naming the op: one that has no rule, or whose rule gives none for an
- *   operand that something trainable lies behind, or that cannot accumulate that of a parameter
+ * @throws LorikeetError when a gradient would get lost, naming the op: one that has no rule, or whose rule gives none
+ *   for an operand that something trainable lies behind, or that cannot accumulate that of a parameter
  */
 export function autodiff(forward: Graph, losses: readonly LossSeed[], wrt: readonly Tensor[] = []): Differentiated {
   const graph = withOps(forward, [...forward.ops])
@@ -57,10 +58,15 @@ const pair = (tensor: Tensor, gradient: Operand): [Tensor, Tensor][] => (gradien
 
 function checkEnds(forward: Graph, losses: readonly LossSeed[], wrt: readonly Tensor[]): void {
   const made = new Set(forward.ops.flatMap(({ outputs }) => outputs))
-  for (const { loss } of losses) if (!made.has(loss)) throw opError('autodiff', `no op of ${forward.label} makes this loss`, [loss])
+  for (const { loss } of losses)
+    if (!made.has(loss)) throw opError('autodiff', `no op of ${forward.label} makes this loss`, [loss])
   for (const tensor of wrt)
     if (tensor.storage.space !== 'arena')
-      throw opError('autodiff', `gradients of a ${tensor.storage.space} tensor are no result: parameters have theirs in a buffer`, [tensor])
+      throw opError(
+        'autodiff',
+        `gradients of a ${tensor.storage.space} tensor are no result: parameters have theirs in a buffer`,
+        [tensor],
+      )
 }
 
 /** Everything between the trainable leaves and the losses. */
@@ -82,7 +88,8 @@ function differentiate(
   wanted: ReadonlySet<Tensor>,
 ): Operand[] {
   const { definition, inputs, outputs } = operation
-  if (!definition.gradient) throw opError(definition.name, 'has no gradient rule, but something trainable lies behind it', inputs)
+  if (!definition.gradient)
+    throw opError(definition.name, 'has no gradient rule, but something trainable lies behind it', inputs)
   const needs = (i: number) => Boolean(inputs[i] && wanted.has(inputs[i]) && !inputs[i].gradient)
   const accumulated = new Set<Operand>()
   const gradients = definition.gradient({
@@ -105,7 +112,9 @@ function differentiate(
   })
   inputs.forEach((operand, i) => {
     if (needs(i) && !gradients[i])
-      throw opError(definition.name, `gives no gradient of input ${i}, but something trainable lies behind it`, [operand])
+      throw opError(definition.name, `gives no gradient of input ${i}, but something trainable lies behind it`, [
+        operand,
+      ])
     if (operand?.gradient && !accumulated.has(operand))
       throw opError(definition.name, `cannot take a trainable parameter as input ${i}`, [operand])
   })

@@ -1,8 +1,8 @@
 /**
  * The memory plan as a pass: every intermediate gets an offset in one arena, so the peak is known to the byte before
  * anything is allocated. Offsets are chosen largest first, each at the lowest place that is free for its whole life
- * (greedy by size; Pisarchyk and Lee 2020, arXiv 2001.03288). The plan explains itself: the lower bound that no plan can
- * beat, the op at the peak and who is alive there.
+ * (greedy by size; Pisarchyk and Lee 2020, arXiv 2001.03288). The plan explains itself: the lower bound that no plan
+ * can beat, the op at the peak and who is alive there.
  */
 import type { Graph, Operation, Phase } from '../graph'
 import type { Operand } from '../op'
@@ -15,7 +15,10 @@ export interface PlannedTensor {
   tensor: Tensor
   offset: number
   bytes: number
-  /** Indices of the first and last op during which the bytes are taken; -1 before the first op, ops.length after the last. */
+  /**
+   * Indices of the first and last op during which the bytes are taken; -1 before the first op, ops.length after the
+   * last.
+   */
   from: number
   to: number
 }
@@ -65,7 +68,13 @@ function findSlots(graph: Graph): Slot[] {
   const slotOf = new Map<Tensor, Slot>()
   const slots: Slot[] = []
   const open = (tensor: Tensor, from: number) => {
-    const slot: Slot = { tensors: [tensor], bytes: align(bytesOf(tensor)), from, to: last.get(tensor) ?? from, offset: 0 }
+    const slot: Slot = {
+      tensors: [tensor],
+      bytes: align(bytesOf(tensor)),
+      from,
+      to: last.get(tensor) ?? from,
+      offset: 0,
+    }
     slots.push(slot)
     slotOf.set(tensor, slot)
   }

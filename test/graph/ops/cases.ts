@@ -36,12 +36,21 @@ const groupNormCases: OpCase[] = [
   },
   {
     title: 'trained, with SiLU, one channel a group',
-    build: (b) => groupNorm(b.graph, b.x('x', [2, 3, 2, 5]), ...affine(b, 5, 'trained'), { groups: 5, eps: 1e-5, activation: 'silu' }),
+    build: (b) =>
+      groupNorm(b.graph, b.x('x', [2, 3, 2, 5]), ...affine(b, 5, 'trained'), {
+        groups: 5,
+        eps: 1e-5,
+        activation: 'silu',
+      }),
   },
   {
     title: 'frozen, with shift',
     build: (b) =>
-      groupNorm(b.graph, b.x('x', [2, 3, 2, 6]), ...affine(b, 6, 'frozen'), { groups: 2, eps: 1e-5, shift: b.x('shift', [2, 6]) }),
+      groupNorm(b.graph, b.x('x', [2, 3, 2, 6]), ...affine(b, 6, 'frozen'), {
+        groups: 2,
+        eps: 1e-5,
+        shift: b.x('shift', [2, 6]),
+      }),
   },
   {
     title: 'trained, with shift and SiLU',
@@ -56,16 +65,29 @@ const groupNormCases: OpCase[] = [
   {
     title: 'a shift that wants no gradient',
     build: (b) =>
-      groupNorm(b.graph, b.x('x', [2, 3, 2, 6]), ...affine(b, 6, 'frozen'), { groups: 2, eps: 1e-5, shift: b.constant('shift', [2, 6]) }),
+      groupNorm(b.graph, b.x('x', [2, 3, 2, 6]), ...affine(b, 6, 'frozen'), {
+        groups: 2,
+        eps: 1e-5,
+        shift: b.constant('shift', [2, 6]),
+      }),
   },
   {
     title: 'only the shift wants a gradient',
     build: (b) =>
-      groupNorm(b.graph, b.constant('x', [2, 3, 2, 6]), ...affine(b, 6, 'frozen'), { groups: 2, eps: 1e-5, shift: b.x('shift', [2, 6]) }),
+      groupNorm(b.graph, b.constant('x', [2, 3, 2, 6]), ...affine(b, 6, 'frozen'), {
+        groups: 2,
+        eps: 1e-5,
+        shift: b.x('shift', [2, 6]),
+      }),
   },
   {
     title: 'channels beyond one vector',
-    build: (b) => groupNorm(b.graph, b.x('x', [1, 3, 3, 34]), ...affine(b, 34, 'trained'), { groups: 2, eps: 1e-5, activation: 'silu' }),
+    build: (b) =>
+      groupNorm(b.graph, b.x('x', [1, 3, 3, 34]), ...affine(b, 34, 'trained'), {
+        groups: 2,
+        eps: 1e-5,
+        activation: 'silu',
+      }),
   },
 ]
 
@@ -73,7 +95,10 @@ const attentionCases: OpCase[] = [
   { title: 'packed q, k, v', build: (b) => attention(b.graph, [b.x('qkv', [2, 5, 18])], { heads: 2 }) },
   { title: 'packed, causal', build: (b) => attention(b.graph, [b.x('qkv', [2, 5, 18])], { heads: 3, causal: true }) },
   { title: 'packed image', build: (b) => attention(b.graph, [b.x('qkv', [1, 2, 3, 15])], { heads: 1 }) },
-  { title: 'q and packed k, v', build: (b) => attention(b.graph, [b.x('q', [2, 3, 6]), b.x('kv', [2, 7, 12])], { heads: 2 }) },
+  {
+    title: 'q and packed k, v',
+    build: (b) => attention(b.graph, [b.x('q', [2, 3, 6]), b.x('kv', [2, 7, 12])], { heads: 2 }),
+  },
   {
     title: 'q and packed k, v that want no gradient',
     build: (b) => attention(b.graph, [b.x('q', [2, 3, 6]), b.constant('kv', [2, 7, 12])], { heads: 2 }),
@@ -88,10 +113,14 @@ const attentionCases: OpCase[] = [
   },
   {
     title: 'q, k and v apart, causal',
-    build: (b) => attention(b.graph, [b.x('q', [1, 6, 5]), b.x('k', [1, 6, 5]), b.x('v', [1, 6, 5])], { heads: 1, causal: true }),
+    build: (b) =>
+      attention(b.graph, [b.x('q', [1, 6, 5]), b.x('k', [1, 6, 5]), b.x('v', [1, 6, 5])], { heads: 1, causal: true }),
   },
   { title: 'one token', build: (b) => attention(b.graph, [b.x('qkv', [2, 1, 12])], { heads: 2 }) },
-  { title: 'more tokens than one tile', build: (b) => attention(b.graph, [b.x('q', [1, 70, 3]), b.x('kv', [1, 77, 6])], { heads: 1 }) },
+  {
+    title: 'more tokens than one tile',
+    build: (b) => attention(b.graph, [b.x('q', [1, 70, 3]), b.x('kv', [1, 77, 6])], { heads: 1 }),
+  },
 ]
 
 /** Mean and log variance of [n, 2c], in two places beyond the clamp, where a gradient must not flow. */
@@ -103,11 +132,17 @@ function moments(n: number, c: number, { upper }: { upper: number }): number[] {
 }
 
 export const cases: Readonly<Record<string, readonly OpCase[]>> = {
-  activation: activationKinds.map((kind) => ({ title: kind, build: (b) => activation(b.graph, b.x('x', [3, 7]), kind) })),
+  activation: activationKinds.map((kind) => ({
+    title: kind,
+    build: (b) => activation(b.graph, b.x('x', [3, 7]), kind),
+  })),
 
   add: [
     { title: 'two values', build: (b) => add(b.graph, b.x('a', [3, 5]), b.x('b', [3, 5])) },
-    { title: 'a value and one that wants no gradient', build: (b) => add(b.graph, b.constant('a', [3, 5]), b.x('b', [3, 5])) },
+    {
+      title: 'a value and one that wants no gradient',
+      build: (b) => add(b.graph, b.constant('a', [3, 5]), b.x('b', [3, 5])),
+    },
     {
       title: 'a value and itself',
       build(b) {
@@ -130,8 +165,14 @@ export const cases: Readonly<Record<string, readonly OpCase[]>> = {
 
   concat: [
     { title: 'two values', build: (b) => concat(b.graph, b.x('a', [2, 3, 4]), b.x('b', [2, 3, 1])) },
-    { title: 'only the first wants a gradient', build: (b) => concat(b.graph, b.x('a', [3, 4]), b.constant('b', [3, 2])) },
-    { title: 'only the second wants a gradient', build: (b) => concat(b.graph, b.constant('a', [3, 4]), b.x('b', [3, 2])) },
+    {
+      title: 'only the first wants a gradient',
+      build: (b) => concat(b.graph, b.x('a', [3, 4]), b.constant('b', [3, 2])),
+    },
+    {
+      title: 'only the second wants a gradient',
+      build: (b) => concat(b.graph, b.constant('a', [3, 4]), b.x('b', [3, 2])),
+    },
   ],
 
   conv2d: conv2dCases,
@@ -139,22 +180,38 @@ export const cases: Readonly<Record<string, readonly OpCase[]>> = {
   embedding: [
     {
       title: 'a token that occurs often, positions that are not all used',
-      build: (b) => embedding(b.graph, b.ids('ids', [2, 3], [4, 0, 4, 4, 2, 0]), b.trained('token', [6, 5]), b.trained('position', [4, 5])),
+      build: (b) =>
+        embedding(
+          b.graph,
+          b.ids('ids', [2, 3], [4, 0, 4, 4, 2, 0]),
+          b.trained('token', [6, 5]),
+          b.trained('position', [4, 5]),
+        ),
     },
     {
       title: 'only the tokens trained',
-      build: (b) => embedding(b.graph, b.ids('ids', [1, 2], [1, 1]), b.trained('token', [3, 5]), b.frozen('position', [2, 5])),
+      build: (b) =>
+        embedding(b.graph, b.ids('ids', [1, 2], [1, 1]), b.trained('token', [3, 5]), b.frozen('position', [2, 5])),
     },
     {
       title: 'only the positions trained',
-      build: (b) => embedding(b.graph, b.ids('ids', [2, 2], [1, 2, 0, 1]), b.frozen('token', [3, 5]), b.trained('position', [2, 5])),
+      build: (b) =>
+        embedding(
+          b.graph,
+          b.ids('ids', [2, 2], [1, 2, 0, 1]),
+          b.frozen('token', [3, 5]),
+          b.trained('position', [2, 5]),
+        ),
     },
   ],
 
   gaussian_kl: [
     { title: 'images', build: (b) => gaussianKl(b.graph, b.x('moments', [2, 3, 2, 6])).total },
     // Below only: exp(20) above would dwarf all other values, and with them their central differences.
-    { title: 'log variances below the clamp', build: (b) => gaussianKl(b.graph, b.x('moments', [3, 4], moments(3, 2, { upper: 1 }))).total },
+    {
+      title: 'log variances below the clamp',
+      build: (b) => gaussianKl(b.graph, b.x('moments', [3, 4], moments(3, 2, { upper: 1 }))).total,
+    },
   ],
 
   geglu: [{ title: 'tokens', build: (b) => geglu(b.graph, b.x('x', [2, 3, 14])) }],
@@ -164,8 +221,14 @@ export const cases: Readonly<Record<string, readonly OpCase[]>> = {
   layer_norm: [
     { title: 'frozen', build: (b) => layerNorm(b.graph, b.x('x', [2, 3, 7]), ...affine(b, 7, 'frozen'), 1e-5) },
     { title: 'trained', build: (b) => layerNorm(b.graph, b.x('x', [2, 3, 7]), ...affine(b, 7, 'trained'), 1e-5) },
-    { title: 'trained, on an input that wants no gradient', build: (b) => layerNorm(b.graph, b.constant('x', [5, 7]), ...affine(b, 7, 'trained'), 1e-6) },
-    { title: 'columns beyond one vector', build: (b) => layerNorm(b.graph, b.x('x', [3, 37]), ...affine(b, 37, 'trained'), 1e-5) },
+    {
+      title: 'trained, on an input that wants no gradient',
+      build: (b) => layerNorm(b.graph, b.constant('x', [5, 7]), ...affine(b, 7, 'trained'), 1e-6),
+    },
+    {
+      title: 'columns beyond one vector',
+      build: (b) => layerNorm(b.graph, b.x('x', [3, 37]), ...affine(b, 37, 'trained'), 1e-5),
+    },
   ],
 
   linear: linearCases,
@@ -199,11 +262,19 @@ export const cases: Readonly<Record<string, readonly OpCase[]>> = {
   ],
 
   sample_gaussian: [
-    { title: 'images', build: (b) => sampleGaussian(b.graph, b.x('moments', [2, 3, 2, 6]), b.constant('eps', [2, 3, 2, 3])) },
+    {
+      title: 'images',
+      build: (b) => sampleGaussian(b.graph, b.x('moments', [2, 3, 2, 6]), b.constant('eps', [2, 3, 2, 3])),
+    },
     {
       title: 'log variances beyond the clamp, where nothing flows',
       // The noise is 0 where exp(½·20) would dwarf every other value.
-      build: (b) => sampleGaussian(b.graph, b.x('moments', [3, 4], moments(3, 2, { upper: 21.5 })), b.constant('eps', [3, 2], [0, 1, 0.5, -1, 2, 0.3])),
+      build: (b) =>
+        sampleGaussian(
+          b.graph,
+          b.x('moments', [3, 4], moments(3, 2, { upper: 21.5 })),
+          b.constant('eps', [3, 2], [0, 1, 0.5, -1, 2, 0.3]),
+        ),
     },
   ],
 

@@ -1,4 +1,6 @@
-/** Cases of the two products with low-rank adapters. Shapes are small and odd: no dimension equals another by accident. */
+/**
+ * Cases of the two products with low-rank adapters. Shapes are small and odd: no dimension equals another by accident.
+ */
 import { conv2d, type Conv2dGeometry } from '../../../lib/graph/ops/conv2d'
 import { linear } from '../../../lib/graph/ops/linear'
 import type { LowRank } from '../../../lib/graph/ops/low_rank'
@@ -7,7 +9,14 @@ import type { CaseBuilder, OpCase } from '../check-op'
 type Factors = 'trained' | 'frozen'
 
 /** One adapter on the whole layer. */
-function adapter(b: CaseBuilder, name: string, [n, ...window]: readonly number[], rank: number, scale: number, kind: Factors = 'trained'): LowRank {
+function adapter(
+  b: CaseBuilder,
+  name: string,
+  [n, ...window]: readonly number[],
+  rank: number,
+  scale: number,
+  kind: Factors = 'trained',
+): LowRank {
   const down = b[kind](`${name}.down`, [rank, ...window])
   return { down, ups: [{ up: b[kind](`${name}.up`, [n!, rank]), column: 0, rank: 0 }], scale }
 }
@@ -27,11 +36,15 @@ export const linearCases: OpCase[] = [
   },
   {
     title: 'one adapter on a frozen weight without bias',
-    build: (b) => linear(b.graph, b.x('x', [2, 3, 5]), b.frozen('w', [7, 5]), undefined, [adapter(b, 'a', [7, 5], 2, 0.5)]),
+    build: (b) =>
+      linear(b.graph, b.x('x', [2, 3, 5]), b.frozen('w', [7, 5]), undefined, [adapter(b, 'a', [7, 5], 2, 0.5)]),
   },
   {
     title: 'one adapter on an input that wants no gradient',
-    build: (b) => linear(b.graph, b.constant('x', [2, 3, 5]), b.frozen('w', [7, 5]), b.frozen('bias', [7]), [adapter(b, 'a', [7, 5], 2, 0.5)]),
+    build: (b) =>
+      linear(b.graph, b.constant('x', [2, 3, 5]), b.frozen('w', [7, 5]), b.frozen('bias', [7]), [
+        adapter(b, 'a', [7, 5], 2, 0.5),
+      ]),
   },
   {
     title: 'rank 1 on a single row of one column',
@@ -39,7 +52,8 @@ export const linearCases: OpCase[] = [
   },
   {
     title: 'rank above both sides of the weight',
-    build: (b) => linear(b.graph, b.x('x', [9, 5]), b.frozen('w', [3, 5]), undefined, [adapter(b, 'a', [3, 5], 11, 0.3)]),
+    build: (b) =>
+      linear(b.graph, b.x('x', [9, 5]), b.frozen('w', [3, 5]), undefined, [adapter(b, 'a', [3, 5], 11, 0.3)]),
   },
   {
     title: 'a stack of two adapters with different ranks and scales',
@@ -59,12 +73,17 @@ export const linearCases: OpCase[] = [
   },
   {
     title: 'a frozen adapter alone',
-    build: (b) => linear(b.graph, b.x('x', [2, 3, 5]), b.frozen('w', [7, 5]), undefined, [adapter(b, 'a', [7, 5], 2, 0.8, 'frozen')]),
+    build: (b) =>
+      linear(b.graph, b.x('x', [2, 3, 5]), b.frozen('w', [7, 5]), undefined, [
+        adapter(b, 'a', [7, 5], 2, 0.8, 'frozen'),
+      ]),
   },
   {
     title: 'weight, bias and adapter trained together',
     build: (b) =>
-      linear(b.graph, b.x('x', [4, 5]), b.trained('w', [7, 5]), b.trained('bias', [7], 'f32'), [adapter(b, 'a', [7, 5], 2, 0.5)]),
+      linear(b.graph, b.x('x', [4, 5]), b.trained('w', [7, 5]), b.trained('bias', [7], 'f32'), [
+        adapter(b, 'a', [7, 5], 2, 0.5),
+      ]),
   },
   {
     title: 'fused q, k, v with one h, different ranks and windows',
@@ -94,7 +113,10 @@ export const linearCases: OpCase[] = [
   },
   {
     title: 'larger than one vector and one tile in every direction',
-    build: (b) => linear(b.graph, b.x('x', [37, 19]), b.frozen('w', [33, 19]), b.frozen('bias', [33]), [adapter(b, 'a', [33, 19], 17, 0.25)]),
+    build: (b) =>
+      linear(b.graph, b.x('x', [37, 19]), b.frozen('w', [33, 19]), b.frozen('bias', [33]), [
+        adapter(b, 'a', [33, 19], 17, 0.25),
+      ]),
   },
 ]
 
@@ -109,7 +131,8 @@ export const conv2dCases: OpCase[] = [
   },
   {
     title: '3x3, weight and bias trained',
-    build: (b) => conv2d(b.graph, b.x('x', [2, 4, 5, 3]), b.trained('w', [2, 3, 3, 3]), b.trained('bias', [2], 'f32'), same),
+    build: (b) =>
+      conv2d(b.graph, b.x('x', [2, 4, 5, 3]), b.trained('w', [2, 3, 3, 3]), b.trained('bias', [2], 'f32'), same),
   },
   {
     title: '3x3 on an input that wants no gradient, without bias',
@@ -124,34 +147,60 @@ export const conv2dCases: OpCase[] = [
   },
   {
     title: 'stride 2 over even sides, padded below and to the right only',
-    build: (b) => conv2d(b.graph, b.x('x', [2, 4, 6, 3]), b.trained('w', [5, 3, 3, 3]), b.trained('bias', [5], 'f32'), belowAndRight),
+    build: (b) =>
+      conv2d(
+        b.graph,
+        b.x('x', [2, 4, 6, 3]),
+        b.trained('w', [5, 3, 3, 3]),
+        b.trained('bias', [5], 'f32'),
+        belowAndRight,
+      ),
   },
   {
     title: 'stride 2 where the last row and column are never read',
     build: (b) =>
-      conv2d(b.graph, b.x('x', [1, 6, 4, 2]), b.trained('w', [3, 3, 3, 2]), undefined, { stride: 2, padding: [0, 0, 0, 0] }, [
-        adapter(b, 'a', [3, 3, 3, 2], 1, 2),
-      ]),
+      conv2d(
+        b.graph,
+        b.x('x', [1, 6, 4, 2]),
+        b.trained('w', [3, 3, 3, 2]),
+        undefined,
+        { stride: 2, padding: [0, 0, 0, 0] },
+        [adapter(b, 'a', [3, 3, 3, 2], 1, 2)],
+      ),
   },
   {
     title: 'a kernel that is not square, uneven padding on all sides',
     build: (b) =>
-      conv2d(b.graph, b.x('x', [2, 4, 3, 2]), b.trained('w', [3, 2, 3, 2]), b.trained('bias', [3], 'f32'), { stride: 1, padding: [0, 1, 2, 1] }, [
-        adapter(b, 'a', [3, 2, 3, 2], 2, 0.5),
-      ]),
+      conv2d(
+        b.graph,
+        b.x('x', [2, 4, 3, 2]),
+        b.trained('w', [3, 2, 3, 2]),
+        b.trained('bias', [3], 'f32'),
+        { stride: 1, padding: [0, 1, 2, 1] },
+        [adapter(b, 'a', [3, 2, 3, 2], 2, 0.5)],
+      ),
   },
   {
     title: '1x1 with stride 2',
-    build: (b) => conv2d(b.graph, b.x('x', [1, 3, 5, 4]), b.trained('w', [3, 1, 1, 4]), b.frozen('bias', [3]), { stride: 2, padding: [0, 0, 0, 0] }),
+    build: (b) =>
+      conv2d(b.graph, b.x('x', [1, 3, 5, 4]), b.trained('w', [3, 1, 1, 4]), b.frozen('bias', [3]), {
+        stride: 2,
+        padding: [0, 0, 0, 0],
+      }),
   },
   {
     title: 'an image smaller than the kernel',
-    build: (b) => conv2d(b.graph, b.x('x', [2, 1, 1, 3]), b.trained('w', [2, 3, 3, 3]), undefined, same, [adapter(b, 'a', [2, 3, 3, 3], 2, 0.5)]),
+    build: (b) =>
+      conv2d(b.graph, b.x('x', [2, 1, 1, 3]), b.trained('w', [2, 3, 3, 3]), undefined, same, [
+        adapter(b, 'a', [2, 3, 3, 3], 2, 0.5),
+      ]),
   },
   {
     title: 'an adapter on a frozen weight',
     build: (b) =>
-      conv2d(b.graph, b.x('x', [2, 4, 5, 3]), b.frozen('w', [4, 3, 3, 3]), b.frozen('bias', [4]), same, [adapter(b, 'a', [4, 3, 3, 3], 2, 0.5)]),
+      conv2d(b.graph, b.x('x', [2, 4, 5, 3]), b.frozen('w', [4, 3, 3, 3]), b.frozen('bias', [4]), same, [
+        adapter(b, 'a', [4, 3, 3, 3], 2, 0.5),
+      ]),
   },
   {
     title: 'an adapter on an input that wants no gradient',

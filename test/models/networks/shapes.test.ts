@@ -29,7 +29,12 @@ for (const [name, config] of Object.entries(configurations))
   for (const dtype of ['f32', 'bf16'] as const) {
     test(`the UNet of ${name} predicts in the shape of its latents, any size, in ${dtype}`, (t) => {
       // 63x65 and 5x9: sizes that halve unevenly, so that upsampling must follow the skip connection.
-      for (const [n, h, w, tokens] of [[1, 64, 64, 77], [2, 96, 40, 231], [1, 63, 65, 77], [3, 5, 9, 154]] as const) {
+      for (const [n, h, w, tokens] of [
+        [1, 64, 64, 77],
+        [2, 96, 40, 231],
+        [1, 63, 65, 77],
+        [3, 5, 9, 154],
+      ] as const) {
         const prediction = walk('unet', dtype, (scope, graph) =>
           unet2dCondition(scope, config.unet, {
             latents: input(graph, 'latents', [n, h, w, config.unet.inChannels]),
@@ -43,7 +48,10 @@ for (const [name, config] of Object.entries(configurations))
     })
 
     test(`the VAE of ${name} divides the sides by eight and back, in ${dtype}`, (t) => {
-      for (const [n, h, w] of [[1, 64, 64], [2, 6, 10]] as const) {
+      for (const [n, h, w] of [
+        [1, 64, 64],
+        [2, 6, 10],
+      ] as const) {
         const moments = walk('vae', dtype, (scope, graph) =>
           vaeEncoder(scope, config.vae, input(graph, 'image', [n, h * 8, w * 8, config.vae.imageChannels])),
         )
@@ -72,5 +80,7 @@ for (const [name, config] of Object.entries(configurations))
 test('more tokens than the text encoder has positions are refused', (t) => {
   const graph = createGraph('text', 'f32')
   const ids = input(graph, 'ids', [1, 78], 'i32')
-  t.throws(() => clipText(createScope(graph, 'text_encoder'), sd15Config.textEncoder, ids), { message: /op embedding: .*do not fit the ids/ })
+  t.throws(() => clipText(createScope(graph, 'text_encoder'), sd15Config.textEncoder, ids), {
+    message: /op embedding: .*do not fit the ids/,
+  })
 })
