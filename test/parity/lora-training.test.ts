@@ -3,7 +3,8 @@ import { openDevice } from '../../lib/pipeline/device'
 import { loadPipeline } from '../../lib/pipeline/pipeline'
 import { createTrainer } from '../../lib/train/trainer'
 import { batch, caseNames, caseTensors, readCase, trainerInput } from '../helpers/trainer-cases'
-import { fixturePath, relativeL2 } from '../helpers/fixture-tensors'
+import { fixturePath, floats, relativeL2 } from '../helpers/fixture-tensors'
+import { inputGradients } from '../helpers/input-gradients'
 
 // Tolerances of the fixtures' descriptions: losses 1e-5, gradients 1e-4 (all together), final weights 1e-4, their change 1e-2.
 
@@ -17,8 +18,16 @@ for (const name of caseNames)
     const trainer = await createTrainer(pipe, trainerInput(params))
     t.is(trainer.modules.length, params.modules)
     await trainer.load(fixturePath('sd15-tiny', 'lora', init))
+    const trainsText = params.text_encoder_lr !== null
+    if (name !== 'opt') {
+      const { dNoisy, dContext } = await inputGradients(pipe, trainerInput(params), batch(0, trainsText))
+      const expected = caseTensors(`${name}.safetensors`)
+      const noisy = relativeL2(dNoisy, floats(expected, 'd_noisy_latents'))
+      t.true(noisy < 1e-4, `gradients of the noised latents differ by ${noisy}`)
+      if (!trainsText) t.true(relativeL2(dContext, floats(expected, 'd_emb')) < 1e-4, 'gradients of the text states')
+    }
     for (let step = 0; step < params.steps; step++) {
-      const result = await trainer.step(batch(step, params.text_encoder_lr !== null))
+      const result = await trainer.step(batch(step, trainsText))
       t.true(Math.abs(result.loss / params.losses[step]! - 1) < 1e-5, `loss of step ${step}: ${result.loss}`)
       t.true(Math.abs(result.gradNorm / params.grad_norms_before_clip[step]! - 1) < 1e-4, `norm of step ${step}: ${result.gradNorm}`)
       if (step > 0 || name === 'opt') continue
