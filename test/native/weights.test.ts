@@ -91,7 +91,8 @@ test('sources follow each other, from any place in a file', async (t) => {
   const values = Float32Array.from(normals(20, 3))
   const path = file(Buffer.concat([Buffer.from('abc'), bytesOf(values)]))
   const engine = open()
-  const parts = [source(path, 'f32', [2, 3], 3 + 4 * 8), { kind: 'constant', value: 0.5, shape: [1, 3] } as const, source(path, 'f32', [1, 3], 3)]
+  const constant: WeightSource = { kind: 'constant', value: 0.5, shape: [1, 3] }
+  const parts = [source(path, 'f32', [2, 3], 3 + 4 * 8), constant, source(path, 'f32', [1, 3], 3)]
   await engine.addWeights([spec('qkv', 'f32', [4, 3], ...parts)])
   t.deepEqual(engine.readWeight('qkv'), Float32Array.of(...values.slice(8, 14), 0.5, 0.5, 0.5, ...values.slice(0, 3)))
   engine.close()
