@@ -4,7 +4,8 @@
  * evaluated by test/graph/reference.ts gives the expected values, and by central differences the expected gradients.
  */
 import type { ExecutionContext } from 'ava'
-import { createGraph, createTensor, input, output, type Graph } from '../../lib/graph/graph'
+import { createGraph, createTensor, emitOne, input, output, type Graph } from '../../lib/graph/graph'
+import { castOp } from '../../lib/graph/ops/cast'
 import { loss as lossOp } from '../../lib/graph/ops/loss'
 import { bufferBytes, createParameterSet, parameter, type ParameterSet } from '../../lib/graph/parameters'
 import { autodiff } from '../../lib/graph/passes/autodiff'
@@ -63,8 +64,14 @@ interface Built {
   >
 }
 
+/**
+ * How the operands lie. The caller's inputs and outputs are never overwritten, so with `ports` every op writes to a place
+ * of its own; with `copies`, ops read copies of the inputs and no value is given out, so they run in place where they may.
+ */
+export type Layout = 'ports' | 'copies'
+
 /** The graphs of a case, without a device. */
-export function buildCase(one: OpCase): Built {
+export function buildCase(one: OpCase, layout: Layout): Built {
   const forward = createGraph(one.title, 'f32')
   const set = createParameterSet('f32')
   const leaves: Built['leaves'] = new Map()
@@ -77,10 +84,12 @@ export function buildCase(one: OpCase): Built {
     })
     return tensor
   }
+  const read = (tensor: Tensor) =>
+    layout === 'ports' ? tensor : emitOne(forward, castOp, [tensor], { dtype: 'f32' }, `${tensor.name} copied`)
   const y = one.build({
     graph: forward,
-    x: (name, shape, values) => leaf('x', input(forward, name, shape), values),
-    constant: (name, shape, values) => leaf('constant', input(forward, name, shape), values),
+    x: (name, shape, values) => read(leaf('x', input(forward, name, shape), values)),
+    constant: (name, shape, values) => read(leaf('constant', input(forward, name, shape), values)),
     ids(name, shape, values) {
       const tensor = input(forward, name, shape, 'i32')
       leaves.set(name, { tensor, kind: 'constant', values: Int32Array.from(values) })
@@ -95,7 +104,7 @@ export function buildCase(one: OpCase): Built {
   })
   const total = isLoss(forward, y) ? y : squaredError(forward, y, leaf)
   output(forward, 'total', total)
-  if (y !== total) output(forward, 'y', y)
+  if (y !== total && layout === 'ports') output(forward, 'y', y)
   const wrt = [...leaves.values()].filter(({ kind }) => kind === 'x').map(({ tensor }) => tensor)
   const { graph, gradients } = autodiff(forward, [{ loss: total, scale }], wrt)
   for (const [tensor, gradient] of gradients) output(graph, `d ${tensor.name}`, gradient)
@@ -123,8 +132,8 @@ function squaredError(
   return lossOp(graph, { pred: y, target, weight }, 'l2').total
 }
 
-export async function checkOp(t: ExecutionContext, one: OpCase): Promise<void> {
-  const built = buildCase(one)
+export async function checkOp(t: ExecutionContext, one: OpCase, layout: Layout): Promise<void> {
+  const built = buildCase(one, layout)
   const device = await runOnDevice(built)
   const values = leafValues(built, device.weights)
   const reference = evaluate(built.forward, (tensor) => values.get(tensor.name)!)

@@ -132,10 +132,16 @@ function moments(n: number, c: number, { upper }: { upper: number }): number[] {
 }
 
 export const cases: Readonly<Record<string, readonly OpCase[]>> = {
-  activation: activationKinds.map((kind) => ({
-    title: kind,
-    build: (b) => activation(b.graph, b.x('x', [3, 7]), kind),
-  })),
+  activation: [
+    ...activationKinds.map((kind) => ({
+      title: kind,
+      build: (b: CaseBuilder) => activation(b.graph, b.x('x', [3, 7]), kind),
+    })),
+    {
+      title: 'of a value that wants no gradient, so that nobody reads it afterwards',
+      build: (b) => activation(b.graph, b.constant('x', [3, 7]), 'silu'),
+    },
+  ],
 
   add: [
     { title: 'two values', build: (b) => add(b.graph, b.x('a', [3, 5]), b.x('b', [3, 5])) },
