@@ -65,8 +65,9 @@ interface Built {
 }
 
 /**
- * How the operands lie. The caller's inputs and outputs are never overwritten, so with `ports` every op writes to a place
- * of its own; with `copies`, ops read copies of the inputs and no value is given out, so they run in place where they may.
+ * How the operands lie. The caller's inputs and outputs are never overwritten, so with `ports` every op writes to a
+ * place of its own; with `copies`, ops read copies of the inputs and no value is given out, so they run in place where
+ * they may.
  */
 export type Layout = 'ports' | 'copies'
 
