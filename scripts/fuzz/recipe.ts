@@ -93,21 +93,29 @@ export function fuzzRecipes(rounds: number, seed: number): RecipeFuzzResult {
     const random = (below: number) => words[used++ % words.length]! % below
     const text = damage(whole, random)
     const overrides = random(3) === 0 ? [`${paths[random(paths.length)]}=${pieces[random(pieces.length)]}`] : []
-    const started = performance.now()
-    try {
-      JSON.stringify(readRecipeText('fuzz.yaml', text, overrides))
-      result.accepted++
-    } catch (error) {
-      if (!(error instanceof LorikeetError) || error.kind !== 'usage' || error.message.length > 10_000)
-        throw new Error(`round ${round} of seed ${seed}: ${String(error)}\n${text}\n${overrides.join()}`, {
-          cause: error,
-        })
-      result.refused++
+    const read = () => {
+      const started = performance.now()
+      const accepted = isAccepted(text, overrides, `round ${round} of seed ${seed}`)
+      return { accepted, ms: performance.now() - started }
     }
-    result.slowestMs = Math.max(result.slowestMs, performance.now() - started)
+    const first = read()
+    result[first.accepted ? 'accepted' : 'refused']++
+    // A busy machine makes anything slow once; what is slow by itself is so each time.
+    const ms = first.ms < 200 ? first.ms : Math.min(first.ms, ...[1, 2, 3, 4].map(() => read().ms))
+    result.slowestMs = Math.max(result.slowestMs, ms)
   }
   if (({} as { x?: unknown }).x !== undefined) throw new Error(`seed ${seed}: the prototype of all objects was changed`)
   return result
+}
+
+function isAccepted(text: string, overrides: readonly string[], round: string): boolean {
+  try {
+    JSON.stringify(readRecipeText('fuzz.yaml', text, overrides))
+    return true
+  } catch (error) {
+    if (error instanceof LorikeetError && error.kind === 'usage' && error.message.length <= 10_000) return false
+    throw new Error(`${round}: ${String(error)}\n${text}\n${overrides.join()}`, { cause: error })
+  }
 }
 
 function damage(text: string, random: (below: number) => number): string {
