@@ -5,11 +5,13 @@
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "../core/tensor.h"
 #include "../core/weight_store.h"
+#include "pair_blocks.h"
 
 namespace lorikeet::cpu {
 
@@ -42,7 +44,7 @@ class BoundPrimitive {
   std::unordered_map<int, dnnl::memory> arguments_;
 };
 
-// Exchanges the layout of a weight: a reorder of oneDNN's, run with the calling thread's number of threads. `turned` also
+// Exchanges the layout of a weight, with the calling thread's number of threads: transpose_pairs or a reorder of oneDNN's. `turned` also
 // exchanges the first two axes and mirrors the other two (taps of a convolution): `to` then has dims {C, O, kh, kw}.
 class Reorder {
  public:
@@ -51,6 +53,8 @@ class Reorder {
   void run(const void* from, void* to);
 
  private:
+  static std::optional<std::pair<PairBlocks, PairBlocks>> as_transposition(const Desc& from, const Desc& to, bool turned);
+  std::optional<std::pair<PairBlocks, PairBlocks>> transposition_;
   std::vector<BoundPrimitive> parts_;
   int64_t clear_ = 0;  // bytes of a padded destination
 };

@@ -23,6 +23,7 @@ const geometries: Geometry[] = [
   { image: [2, 5, 5, 24], o: 8, k: [1, 1], stride: 1, padding: [0, 0, 0, 0], rank: 4 },
   { image: [1, 6, 6, 8], o: 4, k: [1, 1], stride: 2, padding: [0, 0, 0, 0] },
   { image: [1, 33, 35, 8], o: 40, k: [3, 3], stride: 1, padding: [1, 1, 1, 1], rank: 16 },
+  { image: [1, 32, 32, 64], o: 128, k: [3, 3], stride: 1, padding: [1, 1, 1, 1] }, // whole tiles, turned in every run
   { image: [1, 5, 4, 6], o: 5, k: [3, 2], stride: 1, padding: [0, 2, 1, 0], rank: 1 },
 ]
 

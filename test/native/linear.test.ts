@@ -48,6 +48,7 @@ const layers: Layer[] = [
   { m: 1031, n: 48, k: 40, ranks: [16, 5], ups: whole(48) },
   { m: 600, n: 64, k: 33, ranks: [128], ups: whole(64) },
   { m: 130, n: 65, k: 130, ranks: [4], ups: () => [[10, 20, 1, 2]] },
+  { m: 132, n: 192, k: 320, ranks: [], ups: whole(192) }, // whole tiles: the gradient transposes the forward copy
 ]
 
 function operandsOf({ m, n, k, ranks, ups }: Layer, dtype: ComputeDType, withBias: boolean) {
