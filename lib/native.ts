@@ -129,6 +129,9 @@ export interface Engine {
    */
   createBuffer(name: string, bytes: number, dtype?: 'f32' | 'bf16'): void
 
+  /** Frees a buffer; a name that does not exist is no error. Programs that refer to it no longer run. */
+  removeBuffer(name: string): void
+
   loadBuffer(name: string, pieces: readonly BufferPiece[]): Promise<void>
 
   /** `count` elements from byte `offset` on, widened. */

@@ -26,10 +26,13 @@ export interface BaseModel {
 
 const randomBases: Record<string, StableDiffusionConfig> = { 'random:sd15': sd15Config }
 
-/** @throws LorikeetError (input) for what is no supported model, naming what was found */
-export function openBaseModel(location: string): BaseModel {
+/**
+ * @param seed of the weights of a random base
+ * @throws LorikeetError (input) for what is no supported model, naming what was found
+ */
+export function openBaseModel(location: string, seed = 0): BaseModel {
   const random = randomBases[location]
-  if (random) return randomModel(location, random)
+  if (random) return randomModel(location, random, seed)
   if (location.startsWith('random:'))
     throw new LorikeetError('usage', 'there is no such random base', {
       where: location,
@@ -38,7 +41,7 @@ export function openBaseModel(location: string): BaseModel {
   return checkpointModel(location, detectCheckpoint(location))
 }
 
-function randomModel(location: string, config: StableDiffusionConfig): BaseModel {
+function randomModel(location: string, config: StableDiffusionConfig, seed: number): BaseModel {
   return {
     location,
     family: 'sd15',
@@ -49,7 +52,7 @@ function randomModel(location: string, config: StableDiffusionConfig): BaseModel
     zeroTerminalSnr: false,
     tokenizer: builtInClipTokenizer(),
     tensors: () => undefined,
-    fingerprint: (network) => Promise.resolve(`${location}/${network}`),
+    fingerprint: (network) => Promise.resolve(`${location}/${network}/${seed}`),
   }
 }
 

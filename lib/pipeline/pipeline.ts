@@ -68,7 +68,7 @@ export async function loadPipeline(
   location: string,
   { device, seed = 0, onProgress }: { device: Device } & Partial<RuntimeOptions>,
 ): Promise<Pipeline> {
-  const base = openBaseModel(location)
+  const base = openBaseModel(location, seed)
   const runtime = createRuntime(base, device, { seed, ...(onProgress && { onProgress }) })
   const { config } = base
   const run = async (key: string, network: 'unet' | 'vae' | 'text_encoder', build: Parameters<Runtime['program']>[2], inputs: Inputs) => {

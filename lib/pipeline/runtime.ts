@@ -41,6 +41,7 @@ export interface Runtime {
   applyLoras(uses: readonly LoraUse[]): void
   /** What a trainer is changing, so that previews see it; its programs read the flat arena as it stands. */
   setLive(live: Live | undefined): void
+  live(): Live | undefined
   /** Loads what is not there yet. */
   loadWeights(requests: Iterable<WeightRequest>): Promise<void>
   /** The program of that key, built and compiled when it is asked for the first time since the LoRAs changed. */
@@ -63,7 +64,6 @@ export function createRuntime(base: BaseModel, device: Device, { seed, onProgres
   let loras: FrozenLora[] = []
   let live: Live | undefined
   let generation = 0
-  let streams = 0
 
   const releaseWhere = (gone: (network: NetworkName) => boolean) => {
     for (const [key, { network, compiled }] of programs) {
@@ -90,11 +90,12 @@ export function createRuntime(base: BaseModel, device: Device, { seed, onProgres
       releaseWhere((network) => affected.includes(network))
       live = next
     },
+    live: () => live,
     async loadWeights(requests) {
       const missing = [...requests].filter((request) => !loaded.has(request.name))
       const network = missing[0]?.network
       const specs = missing.map((request) =>
-        weightSpec(request, base.tensors(request.network), { dtype: device.computeDtype, seed, stream: streams++ }),
+        weightSpec(request, base.tensors(request.network), { dtype: device.computeDtype, seed }),
       )
       if (network)
         await engine.addWeights(specs, (done, total) => onProgress?.({ network, done, total }))

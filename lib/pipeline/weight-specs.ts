@@ -7,7 +7,7 @@ import { elements } from '../graph/tensor'
 import type { WeightRequest } from '../models/scope'
 import type { WeightSource, WeightSpec } from '../native'
 
-/** Fresh values; every part of every weight has a stream of its own. */
+/** Fresh values; every weight has a stream of its own. */
 export function freshSource(init: Initializer, shape: readonly number[], seed: number, stream: number): WeightSource {
   const common = { shape: [...shape] }
   switch (init.kind) {
@@ -22,6 +22,13 @@ export function freshSource(init: Initializer, shape: readonly number[], seed: n
   }
 }
 
+/** The stream of a weight's fresh values: by its name (FNV-1a), so that the order of loading does not matter. */
+export function streamOf(name: string): number {
+  let hash = 0x811c9dc5
+  for (const byte of Buffer.from(name)) hash = Math.imul(hash ^ byte, 0x01000193)
+  return hash >>> 0
+}
+
 /**
  * @param tensors of the network's checkpoint; undefined for fresh weights from `seed`
  * @throws LorikeetError (input) when a tensor is missing or has another size, naming it
@@ -29,12 +36,12 @@ export function freshSource(init: Initializer, shape: readonly number[], seed: n
 export function weightSpec(
   request: WeightRequest,
   tensors: ReadonlyMap<string, WeightLocation> | undefined,
-  { dtype, seed, stream }: { dtype: 'f32' | 'bf16'; seed: number; stream: number },
+  { dtype, seed }: { dtype: 'f32' | 'bf16'; seed: number },
 ): WeightSpec {
   const { name, shape, precision, init } = request
   const sources = tensors
     ? request.parts.map((part) => fileSource(locate(request, part, tensors)))
-    : [freshSource(init, shape, seed, stream)]
+    : [freshSource(init, shape, seed, streamOf(name))]
   return { name, dtype: precision === 'f32' ? 'f32' : dtype, shape: [...shape], sources }
 }
 

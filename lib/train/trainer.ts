@@ -65,7 +65,7 @@ export interface Trainer {
   refresh(): Promise<void>
   /** The memory of these micro-batch shapes, without allocating anything. */
   plan(shapes: readonly StepShape[]): TrainingPlan
-  /** Frees the programs; the pipeline stays open. */
+  /** Frees programs, parameters and optimizer state; the pipeline stays open. */
   close(): void
 }
 
@@ -75,6 +75,8 @@ export interface Trainer {
  */
 export async function createTrainer(pipe: Pipeline, input: TrainerInput): Promise<Trainer> {
   const options = trainerSchema.parse(input)
+  if (pipe.runtime.live())
+    throw new LorikeetError('usage', 'there is a trainer on this pipeline already', { fix: 'Close it first: trainer.close()' })
   const continued = options.continue_from === undefined ? undefined : openContinued(pipe, options.continue_from)
   const context = createStepContext(pipe, options, continued)
   const { engine } = pipe.runtime
@@ -167,7 +169,7 @@ async function initialise(pipe: Pipeline, { set, options, adapter }: StepContext
       return [{ offset: parameter.offset * 4, source, shape: [...parameter.shape] }]
     }
     let offset = parameter.offset * 4
-    return weightSpec(request, tensors, { dtype: 'f32', seed: 0, stream: 0 }).sources.map((source) => {
+    return weightSpec(request, tensors, { dtype: 'f32', seed: 0 }).sources.map((source) => {
       const shape = source.kind === 'file' && source.layout === 'oihw' ? [...parameter.shape] : [...source.shape]
       const piece = { offset, source, shape }
       offset += shape.reduce((a, b) => a * b, 4)
@@ -239,7 +241,7 @@ function assemble(pipe: Pipeline, context: StepContext, requests: readonly Weigh
     gradients: () => tensors('grads', false),
     adapter: () => tensors('params', true),
     async load(file) {
-      const found = adapter ? loraTensors(pipe, file) : allTensors(file)
+      const found = adapter ? loraTensors(pipe, file, adapter.modules()) : allTensors(file)
       const params = access(engine, 'params')
       const left = adapter ? adapter.fromFile(found, params) : fullFromFile(set, requests, found, params)
       if (left.length > 0)
@@ -260,6 +262,7 @@ function assemble(pipe: Pipeline, context: StepContext, requests: readonly Weigh
       runtime.setLive(undefined)
       for (const { handle } of programs.values()) engine.release(handle)
       programs.clear()
+      for (const name of bufferBytes(set, adamw.slots).keys()) engine.removeBuffer(name)
     },
   }
   return trainer
@@ -271,17 +274,28 @@ function allTensors(file: string): Map<string, FileTensor> {
 }
 
 /** The factors of a LoRA file of any naming style, by kohya's names. */
-function loraTensors(pipe: Pipeline, file: string): Map<string, FileTensor> {
+function loraTensors(pipe: Pipeline, file: string, trained: readonly AdaptedModule[]): Map<string, FileTensor> {
   const lora = parseLoraFile(openSafetensors(file), modulesOf(pipe.base))
   requireLoraFits(lora, pipe.base.family)
+  const scales = new Map(trained.map(({ network, path, rank, alpha }) => [`${network}/${path}`, alpha / rank]))
   const tensors = new Map<string, FileTensor>()
-  for (const { network, path = '', tensors: roles } of lora.modules.values())
+  for (const { network, path = '', rawName, scale, tensors: roles } of lora.modules.values()) {
+    const ours = scales.get(`${network === 'te' ? 'text_encoder' : 'unet'}/${path}`)
+    // The factors mean nothing without it.
+    if (ours !== undefined && Math.abs(ours - scale) > 1e-6 * ours)
+      throw new LorikeetError('input', `alpha / rank of ${rawName} is another`, {
+        where: file,
+        expected: String(ours),
+        received: String(scale),
+        fix: 'Set rank and alpha as in the file, or give it as continue_from, which takes them over',
+      })
     for (const role of ['lora_down', 'lora_up'] as const) {
       const stored = roles.get(role)
       if (stored === undefined) continue
       const name = `${loraModuleName(network === 'te' ? 'text_encoder' : 'unet', path)}.${role}.weight`
       tensors.set(name, { name, shape: lora.file.tensors.get(stored)?.shape ?? [], data: readTensor(lora.file, stored) })
     }
+  }
   return tensors
 }
 

@@ -13,6 +13,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
                          InstanceMethod<&EngineObject::add_weights>("addWeights"),
                          InstanceMethod<&EngineObject::remove_weights>("removeWeights"),
                          InstanceMethod<&EngineObject::create_buffer>("createBuffer"),
+                         InstanceMethod<&EngineObject::remove_buffer>("removeBuffer"),
                          InstanceMethod<&EngineObject::load_buffer>("loadBuffer"),
                          InstanceMethod<&EngineObject::read_buffer>("readBuffer"),
                          InstanceMethod<&EngineObject::write_buffer>("writeBuffer"),
@@ -164,6 +165,11 @@ void EngineObject::create_buffer(const Napi::CallbackInfo& info) {
   std::optional<DType> type;
   if (!dtype.absent()) type = dtype_from_name(dtype.text());
   now([&](Engine& engine) { engine.create_buffer(name, bytes, type); });
+}
+
+void EngineObject::remove_buffer(const Napi::CallbackInfo& info) {
+  const std::string name = Reader(info[0], "name").text();
+  now([&](Engine& engine) { engine.remove_buffer(name); });
 }
 
 Napi::Value EngineObject::load_buffer(const Napi::CallbackInfo& info) {

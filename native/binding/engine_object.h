@@ -48,6 +48,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value add_weights(const Napi::CallbackInfo& info);
   void remove_weights(const Napi::CallbackInfo& info);
   void create_buffer(const Napi::CallbackInfo& info);
+  void remove_buffer(const Napi::CallbackInfo& info);
   Napi::Value load_buffer(const Napi::CallbackInfo& info);
   Napi::Value read_buffer(const Napi::CallbackInfo& info);
   void write_buffer(const Napi::CallbackInfo& info);

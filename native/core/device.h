@@ -64,6 +64,7 @@ class Engine {
   // Zero-filled. One of the same name and size is kept as it is. Without a dtype, the first program that refers to the
   // buffer decides how read_buffer and write_buffer see it.
   virtual void create_buffer(const std::string& name, int64_t bytes, std::optional<DType> dtype) = 0;
+  virtual void remove_buffer(const std::string& name) = 0;  // programs that refer to it no longer run
   virtual void load_buffer(const std::string& name, const std::vector<BufferPiece>& pieces) = 0;
   virtual std::vector<float> read_buffer(const std::string& name, int64_t offset, int64_t count) = 0;
   virtual void write_buffer(const std::string& name, int64_t offset, const std::vector<float>& values) = 0;

@@ -63,6 +63,10 @@ static void check_range(const std::string& name, const Block& block, int64_t off
           "buffer '", name, "': ", bytes, " bytes at ", offset, " do not lie inside its ", block.bytes(), " bytes");
 }
 
+void CpuEngine::remove_buffer(const std::string& name) {
+  if (buffers_.erase(name) > 0) generation_++;
+}
+
 void CpuEngine::load_buffer(const std::string& name, const std::vector<BufferPiece>& pieces) {
   use_threads();
   Buffer& buffer = buffer_named(name);

@@ -15,6 +15,7 @@ class CpuEngine : public Engine {
   void remove_weights(const std::vector<std::string>& names) override;
   std::vector<float> read_weight(const std::string& name) override;
   void create_buffer(const std::string& name, int64_t bytes, std::optional<DType> dtype) override;
+  void remove_buffer(const std::string& name) override;
   void load_buffer(const std::string& name, const std::vector<BufferPiece>& pieces) override;
   std::vector<float> read_buffer(const std::string& name, int64_t offset, int64_t count) override;
   void write_buffer(const std::string& name, int64_t offset, const std::vector<float>& values) override;

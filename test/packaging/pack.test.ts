@@ -23,7 +23,7 @@ test('the package holds exactly the program, its data, the native sources and th
   const expected = [
     ...scripts.flatMap((file) => [`dist/${file}.js`, `dist/${file}.d.ts`]),
     ...library.filter((file) => !file.endsWith('.ts')),
-    ...['native', 'cuda'].flatMap((name) => files(join(root, name)).map((file) => `${name}/${file}`)),
+    ...files(join(root, 'native')).map((file) => `native/${file}`),
     ...['build', 'install', 'sources', 'toolchain'].map((name) => `scripts/${name}.js`),
     ...['CMakeLists.txt', 'binding.gyp', 'package.json'],
     ...['LICENSE', 'README.md', 'CHANGELOG.md', 'THIRD_PARTY_NOTICES.md'],

@@ -85,8 +85,12 @@ export function unet2dCondition(scope: Scope, config: UNet2DConditionConfig, inp
     const level = deepest - up
     const path = `up_blocks.${up}`
     for (let i = 0; i <= layersPerBlock; i++) {
-      const joined = concat(graph, hidden, skips.pop()!, `${path}.skip.${i}`)
-      hidden = resnetBlock(scope, joined, { path: `${path}.resnets.${i}`, outputs: channels[level] ?? 0, ...norm })
+      const [below, skip, resnet] = [hidden, skips.pop()!, `${path}.resnets.${i}`]
+      // Joined inside the block: with checkpointing the two halves are kept anyway, the copy is not.
+      hidden = block(scope, resnet, () => {
+        const joined = concat(graph, below, skip, `${path}.skip.${i}`)
+        return resnetBlock(scope, joined, { path: resnet, outputs: channels[level] ?? 0, ...norm })
+      })
       hidden = attend(hidden, `${path}.attentions.${i}`, level)
     }
     if (level > 0) hidden = upsample(scope, hidden, skips.at(-1)!, `${path}.upsamplers.0.conv`)
