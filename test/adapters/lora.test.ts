@@ -195,12 +195,20 @@ test('training on top of a frozen LoRA starts from its answers and leaves it as 
   pipe.close()
 })
 
-for (const { what, rank, init, pattern } of [
+for (const { what, rank, alpha = 1, init, pattern } of [
   {
     what: 'of another rank',
     rank: 3,
+    alpha: 1.5,
     init: 'base',
     pattern: /384 tensors have no place .* lora_unet_\w+\.lora_(down|up)\.weight/,
+  },
+  {
+    what: 'of another alpha',
+    rank: 2,
+    alpha: 2,
+    init: 'base',
+    pattern: /alpha \/ rank of lora_unet_\w+ is another; expected 1, received 0.5/,
   },
   {
     what: 'with layers that are not trained',
@@ -209,10 +217,10 @@ for (const { what, rank, init, pattern } of [
     pattern: /\d+ tensors have no place .* lora_te_\w+\.lora_(down|up)\.weight/,
   },
 ])
-  test(`loading a file ${what} is refused with a tensor's name`, async (t) => {
+  test(`loading a file ${what} is refused by name`, async (t) => {
     const pipe = await openTiny()
     const trainer = await createTrainer(pipe, {
-      adapter: { kind: 'lora', rank, alpha: 1 },
+      adapter: { kind: 'lora', rank, alpha },
       networks: { unet: { learning_rate: 1e-4 } },
     })
     const file = fixturePath('sd15-tiny', 'lora', `${init}.init.safetensors`)
