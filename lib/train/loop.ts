@@ -123,22 +123,22 @@ async function runSteps(run: Run): Promise<TrainResult> {
       const result = await running
       const done = step + 1
       record(done, batches, result, factor(step), performance.now() - started)
-      watch(done, batches, result)
+      await watch(done, batches, result)
       const isSave = isDue(
         done,
         { every_n_steps: output.save_every_n_steps, every_n_epochs: output.save_every_n_epochs },
         stepsPerEpoch,
       )
       const isCheckpoint = isDue(done, { every_n_steps: output.checkpoint_every_n_steps }, stepsPerEpoch)
-      if (done === steps) saver.save(done, paths.final)
-      else if (isSave) saver.save(done, paths.intermediate(done))
-      else if (isCheckpoint || signal?.aborted) saver.save(done)
+      if (done === steps) await saver.save(done, paths.final)
+      else if (isSave) await saver.save(done, paths.intermediate(done))
+      else if (isCheckpoint || signal?.aborted) await saver.save(done)
       if (signal?.aborted && done < steps) return { outcome: 'interrupted', file: undefined, step: done, steps }
       if (samples && isDue(done, samples, stepsPerEpoch)) await draw(done)
     }
     if (first >= steps) {
       onEvent({ kind: 'note', text: `All ${steps} steps were done before` })
-      saver.save(first, paths.final)
+      await saver.save(first, paths.final)
     }
     return { outcome: 'done', file: paths.final, step: Math.max(first, steps), steps }
   } finally {
@@ -195,7 +195,7 @@ const hopeless = { atStart: 5, later: 50 }
  */
 function createWatch({ recipe, data, onEvent }: Run, saver: Saver) {
   let inARow = 0
-  return (step: number, batches: readonly Batch[], { loss, gradNorm, skipped, perSample }: StepResult): void => {
+  return async (step: number, batches: readonly Batch[], { loss, gradNorm, skipped, perSample }: StepResult): Promise<void> => {
     if (Number.isFinite(loss) && !skipped) {
       inARow = 0
       return
@@ -212,7 +212,7 @@ function createWatch({ recipe, data, onEvent }: Run, saver: Saver) {
       onEvent({ kind: 'note', text: `Step ${step}: ${what} with ${names}; this update is left out` })
       return
     }
-    if (skipped && step > 1) saver.save(step - 1)
+    if (skipped && step > 1) await saver.save(step - 1)
     throw new LorikeetError('diverged', what, {
       where: `step ${step} (${names})`,
       fix: isHopeless

@@ -22,20 +22,21 @@ import { stateBuffers, type Trainer } from './trainer'
 const dtypes = { fp16: 'F16', bf16: 'BF16', float: 'F32' } as const
 
 /** Writes what is trained, with its metadata and hashes; atomically, and read back. */
-export function saveResult(
+export async function saveResult(
   file: string,
   trainer: Trainer,
   recipe: Pick<Recipe, 'output'>,
   metadata: Record<string, string>,
-): void {
-  const dtype = dtypes[recipe.output.save_precision]
-  const tensors = [...trainer.adapter().values()].map((tensor) => ({ ...tensor, dtype }))
-  writeSafetensors(file, tensors, { ...metadata, ...modelHashes(tensors, metadata) })
+): Promise<void> {
+  const result = await trainer.result(dtypes[recipe.output.save_precision])
+  // The hashes are those by which LoRA files are recognised.
+  const own = trainer.options.adapter.kind === 'lora' ? { ...metadata, ...modelHashes(result.tensors, metadata) } : {}
+  writeSafetensors(file, result.tensors, { ...own, ...result.metadata })
 }
 
 export interface Saver {
   /** @param lora where the LoRA goes, besides the checkpoint */
-  save(step: number, lora?: string): void
+  save(step: number, lora?: string): Promise<void>
 }
 
 export function createSaver(
@@ -47,11 +48,11 @@ export function createSaver(
 ): Saver {
   let last: string | undefined = findCheckpoints(paths)[0]?.file
   return {
-    save(step, lora) {
+    async save(step, lora) {
       const checkpoint = paths.checkpoint(step)
       try {
         // The checkpoint last: where it is, the LoRA of its step is complete.
-        if (lora !== undefined) saveResult(lora, trainer, recipe, metadata(step))
+        if (lora !== undefined) await saveResult(lora, trainer, recipe, metadata(step))
         saveCheckpoint(checkpoint, trainer, { ...facts, step })
       } catch (error) {
         throw last === undefined || !(error instanceof LorikeetError) ? error : withLastGood(error, last)

@@ -6,15 +6,17 @@ import type { AdaptedModule, FileTensor, ParameterAccess } from '../adapters/ada
 import { createLora, loraModuleName, ranksFromOptions, type RankOf } from '../adapters/lora'
 import { LorikeetError } from '../base/errors'
 import { parseLoraFile, requireLoraFits, type LoraFile } from '../formats/lora-file'
-import { openSafetensors, readTensor, writeSafetensors } from '../formats/safetensors'
+import { openSafetensors, readTensor, writeSafetensors, type TensorData } from '../formats/safetensors'
 import { bufferBytes, createParameterSet } from '../graph/parameters'
-import type { WeightRequest } from '../models/scope'
+import type { NetworkName, WeightRequest } from '../models/scope'
 import type { Engine } from '../native'
 import { adamw } from '../optimizers/adamw'
+import { openBaseModel } from '../pipeline/base-model'
 import { compileGraph, type CompiledProgram } from '../pipeline/compile'
 import type { Pipeline } from '../pipeline/pipeline'
 import { modulesOf } from '../pipeline/runtime'
 import { freshSource, weightSpec } from '../pipeline/weight-specs'
+import { checkpointMetadata, checkpointTensors, readLocation } from './full-checkpoint'
 import { fullFromFile, fullToFile } from './full-weights'
 import { formatShape, readObjective, type StepShape } from './objective'
 import { planTraining, type TrainingPlan } from './plan'
@@ -56,7 +58,9 @@ export interface Trainer {
   adapter(): Map<string, FileTensor>
   /** Sets what is trained from a file. */
   load(file: string): Promise<void>
-  /** Writes what is trained, atomically, and reads it back. */
+  /** What `save` writes: the adapter, or in full training a complete checkpoint, with the metadata that it cannot do without. */
+  result(dtype: 'F32' | 'F16' | 'BF16'): Promise<{ tensors: TensorData[]; metadata: Record<string, string> }>
+  /** Writes the result, atomically, and reads it back. */
   save(file: string, options?: { metadata?: Record<string, string>; dtype?: 'F32' | 'F16' | 'BF16' }): Promise<void>
   readState(buffer: (typeof stateBuffers)[number]): Float32Array
   /** Call `refresh` when all are written. */
@@ -241,15 +245,21 @@ function assemble(pipe: Pipeline, context: StepContext, requests: readonly Weigh
     gradients: () => tensors('grads', false),
     adapter: () => tensors('params', true),
     async load(file) {
-      const found = adapter ? loraTensors(pipe, file, adapter.modules()) : allTensors(file)
+      const found = adapter ? loraTensors(pipe, file, adapter.modules()) : networkTensors(file, groups)
       const params = access(engine, 'params')
       const left = adapter ? adapter.fromFile(found, params) : fullFromFile(set, requests, found, params)
       if (left.length > 0)
         throw new LorikeetError('input', `${left.length} tensors have no place in what is trained, the first is ${left[0]}`, { where: file })
       await trainer.refresh()
     },
+    async result(dtype) {
+      const trained = trainer.adapter()
+      if (adapter) return { tensors: [...trained.values()].map((tensor) => ({ ...tensor, dtype })), metadata: {} }
+      return { tensors: await checkpointTensors(pipe, trained, dtype), metadata: checkpointMetadata(pipe.base) }
+    },
     async save(file, { metadata = {}, dtype = 'F32' } = {}) {
-      writeSafetensors(file, [...trainer.adapter().values()].map((tensor) => ({ ...tensor, dtype })), metadata)
+      const result = await trainer.result(dtype)
+      writeSafetensors(file, result.tensors, { ...metadata, ...result.metadata })
     },
     readState: (buffer) => engine.readBuffer(buffer, 0, set.elements),
     writeState: (buffer, values) => engine.writeBuffer(buffer, 0, values),
@@ -268,9 +278,11 @@ function assemble(pipe: Pipeline, context: StepContext, requests: readonly Weigh
   return trainer
 }
 
-function allTensors(file: string): Map<string, FileTensor> {
-  const opened = openSafetensors(file)
-  return new Map([...opened.tensors].map(([name, { shape }]) => [name, { name, shape, data: readTensor(opened, name) }]))
+/** The weights of the trained networks in another checkpoint of the same sizes. */
+function networkTensors(location: string, networks: readonly NetworkName[]): Map<string, FileTensor> {
+  const other = openBaseModel(location)
+  const all = networks.flatMap((network) => [...(other.tensors(network) ?? [])])
+  return new Map(all.map(([name, at]) => [name, { name, shape: at.shape, data: readLocation(at) }]))
 }
 
 /** The factors of a LoRA file of any naming style, by kohya's names. */

@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
 import test from 'ava'
 import { openDevice } from '../../lib/pipeline/device'
 import { loadPipeline } from '../../lib/pipeline/pipeline'
@@ -43,7 +46,29 @@ test('full training of UNet and text encoder from fresh weights lowers the loss'
   for (let i = 0; i < 12; i++) await trainer.step([batch(0, true), batch(2, true)])
   const after = await trainer.evaluate(batch(0, true))
   t.true(after.loss < before.loss - 0.05, `${before.loss} -> ${after.loss}`)
+
+  // The result is a base model like any other, in one file.
+  const folder = mkdtempSync(path.join(tmpdir(), 'lorikeet-full-'))
+  const file = path.join(folder, 'tuned.safetensors')
+  const trained = trainer.adapter()
+  await trainer.save(file)
+  const tuned = await loadPipeline(file, { device: openDevice('cpu', { computeDtype: 'f32' }) })
+  const { latents } = batch(0, false)
+  const [live, saved] = [pipe, tuned].map(async (one) => {
+    const { context } = await one.encodeText(['a cat', 'a dog'])
+    const image = await one.decodeLatents(latents)
+    return { image, prediction: await one.predict({ latents, timesteps: [10, 700], context }) }
+  })
+  t.deepEqual((await saved)!.prediction.data, (await live)!.prediction.data)
+  t.deepEqual((await saved)!.image.data, (await live)!.image.data)
+  trainer.close()
+
+  const again = await createTrainer(pipe, { adapter: { kind: 'full' }, networks: { unet: { learning_rate: 1e-3 } } })
+  await again.load(file)
+  t.deepEqual(again.adapter().get('conv_in.weight')?.data, trained.get('conv_in.weight')?.data)
+  tuned.close()
   pipe.close()
+  rmSync(folder, { recursive: true })
 })
 
 test('training the VAE lowers its reconstruction error, and the pipeline sees the trained weights', async (t) => {
