@@ -44,7 +44,7 @@ export interface ConstantSource {
   shape: number[]
 }
 
-/** A frozen weight. The elements of its sources follow each other (fused q, k, v); values are rounded once to `dtype`. */
+/** A frozen weight. Its sources' elements follow each other (fused q, k, v); values are rounded once to `dtype`. */
 export interface WeightSpec {
   name: string
   dtype: 'f32' | 'bf16'
@@ -76,7 +76,7 @@ export interface MemoryUse {
   scratch: number
 }
 
-/** Time spent in the ops of one kind with the same label (the name of the first output), since profiling was enabled. */
+/** Time spent in the ops of one kind and label (the name of the first output), since profiling was enabled. */
 export interface ProfileEntry {
   op: string
   label: string
@@ -109,8 +109,8 @@ export interface Engine {
   readonly computeDtypes: ('f32' | 'bf16')[]
 
   /**
-   * Reads weights straight into their final storage. A weight that exists is replaced; while a compiled program uses it,
-   * only by one of the same dtype and shape.
+   * Reads weights straight into their final storage. A weight that exists is replaced; while a compiled program uses
+   * it, only by one of the same dtype and shape.
    * @param onProgress in bytes of the sources, at most every 50 ms and once at the end; an error it throws stops the
    *   reading and rejects the promise
    */

@@ -125,8 +125,8 @@ static WeightSource to_source(const Reader& value) {
     source.scale = value.field("value").number();
     return source;
   }
-  require(name == "normal" || name == "uniform", kind.path(), ": expected 'file', 'normal', 'uniform' or 'constant', got '",
-          name, "'");
+  require(name == "normal" || name == "uniform", kind.path(),
+          ": expected 'file', 'normal', 'uniform' or 'constant', got '", name, "'");
   source.kind = name == "normal" ? WeightSource::Kind::normal : WeightSource::Kind::uniform;
   source.seed = to_seed(value.field("seed"));
   source.stream = static_cast<uint32_t>(value.field("stream").integer(0, UINT32_MAX));
@@ -173,8 +173,8 @@ static std::vector<Element> copied(const Napi::TypedArray& array) {
 }
 
 std::vector<float> to_floats(const Reader& value) {
-  const bool right = value.value().IsTypedArray() &&
-                     value.value().As<Napi::TypedArray>().TypedArrayType() == napi_float32_array;
+  const bool right =
+      value.value().IsTypedArray() && value.value().As<Napi::TypedArray>().TypedArrayType() == napi_float32_array;
   if (!right) value.expected("a Float32Array");
   return copied<float>(value.value().As<Napi::TypedArray>());
 }
@@ -201,7 +201,9 @@ static Napi::Value typed(Napi::Env env, const std::vector<Element>& values) {
   return array;
 }
 
-Napi::Value from_floats(Napi::Env env, const std::vector<float>& values) { return typed<Napi::Float32Array>(env, values); }
+Napi::Value from_floats(Napi::Env env, const std::vector<float>& values) {
+  return typed<Napi::Float32Array>(env, values);
+}
 
 Napi::Value from_named_values(Napi::Env env, const NamedValues& values) {
   Napi::Object result = Napi::Object::New(env);

@@ -114,7 +114,8 @@ void EngineObject::report_progress(Job* job, int64_t done, int64_t total) {
   channel_.NonBlockingCall(new Message([job, done, total](Napi::Env env) {
     if (job->stop) return;
     try {
-      job->on_progress.Call({Napi::Number::New(env, static_cast<double>(done)), Napi::Number::New(env, static_cast<double>(total))});
+      job->on_progress.Call(
+          {Napi::Number::New(env, static_cast<double>(done)), Napi::Number::New(env, static_cast<double>(total))});
     } catch (const Napi::Error& error) {
       job->thrown = error;
       job->stop = true;
@@ -174,10 +175,8 @@ void EngineObject::remove_buffer(const Napi::CallbackInfo& info) {
 
 Napi::Value EngineObject::load_buffer(const Napi::CallbackInfo& info) {
   auto job = std::make_unique<Job>(info.Env());
-  job->work = [name = Reader(info[0], "name").text(), pieces = to_buffer_pieces(Reader(info[1], "pieces"))](Engine& engine,
-                                                                                                           Job*) {
-    engine.load_buffer(name, pieces);
-  };
+  job->work = [name = Reader(info[0], "name").text(), pieces = to_buffer_pieces(Reader(info[1], "pieces"))](
+                  Engine& engine, Job*) { engine.load_buffer(name, pieces); };
   return submit(info.Env(), std::move(job));
 }
 
@@ -224,8 +223,8 @@ Napi::Value EngineObject::run(const Napi::CallbackInfo& info) {
   auto steps = std::make_shared<std::vector<Step>>();
   const Reader list(info[0], "steps");
   for (const Reader& item : list.items()) {
-    steps->push_back({static_cast<int>(item.field("program").integer(INT32_MIN, INT32_MAX)),
-                      to_named_values(item.field("inputs"))});
+    steps->push_back(
+        {static_cast<int>(item.field("program").integer(INT32_MIN, INT32_MAX)), to_named_values(item.field("inputs"))});
   }
   auto job = std::make_unique<Job>(info.Env());
   job->work = [steps](Engine& engine, Job* job) {

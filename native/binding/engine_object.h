@@ -1,5 +1,5 @@
-// The JavaScript object `Engine`. Every call is a task of the engine's worker thread, so calls take effect in the order in
-// which they were made; the asynchronous ones return promises, the others wait for their turn.
+// The JavaScript object `Engine`. Every call is a task of the engine's worker thread, so calls take effect in the order
+// in which they were made; the asynchronous ones return promises, the others wait for their turn.
 #pragma once
 
 #include <napi.h>
@@ -25,7 +25,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   struct Job {
     explicit Job(Napi::Env env) : deferred(Napi::Promise::Deferred::New(env)) {}
     Napi::Promise::Deferred deferred;
-    Napi::ObjectReference engine;        // keeps the engine alive meanwhile
+    Napi::ObjectReference engine;         // keeps the engine alive meanwhile
     Napi::FunctionReference on_progress;  // may be empty
     std::function<void(Engine&, Job*)> work;
     std::function<Napi::Value(Napi::Env)> result;  // set by work
@@ -34,7 +34,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
     std::atomic<bool> stop{false};  // the progress function threw
     Napi::Error thrown;
   };
-  using Message = std::function<void(Napi::Env)>;  // run on the JavaScript thread; deleted without running when that is gone
+  using Message =
+      std::function<void(Napi::Env)>;  // run on the JavaScript thread; deleted without running when that is gone
   static void deliver(Napi::Env env, Napi::Function, std::nullptr_t*, Message* message);
   using Channel = Napi::TypedThreadSafeFunction<std::nullptr_t, Message, deliver>;
 

@@ -1,5 +1,5 @@
-// One thread that runs closures in the order in which they were posted. An engine has its own, so the event loop stays free
-// and OpenMP keeps one team of threads instead of one for each thread of libuv's pool.
+// One thread that runs closures in the order in which they were posted. An engine has its own, so the event loop stays
+// free and OpenMP keeps one team of threads instead of one for each thread of libuv's pool.
 #pragma once
 
 #include <condition_variable>
@@ -14,7 +14,7 @@ class Worker {
  public:
   Worker();
   ~Worker() { stop(); }
-  void post(std::function<void()> task);           // the task must not throw
+  void post(std::function<void()> task);            // the task must not throw
   void run_now(const std::function<void()>& task);  // waits for it, and for all before it; rethrows what it throws
   void stop();                                      // after the tasks posted so far; further ones are dropped
 

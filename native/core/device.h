@@ -1,5 +1,6 @@
-// A device and an engine on it: what the binding drives. An engine holds weights, buffers, one arena and compiled programs;
-// none of its functions is thread-safe, the binding calls them from one thread in order. All of them throw Error.
+// A device and an engine on it: what the binding drives. An engine holds weights, buffers, one arena and compiled
+// programs; none of its functions is thread-safe, the binding calls them from one thread in order. All of them throw
+// Error.
 #pragma once
 
 #include <atomic>
@@ -57,7 +58,8 @@ class Engine {
  public:
   virtual ~Engine() = default;
 
-  virtual void add_weights(const std::vector<WeightSpec>& specs, const std::function<bool(int64_t, int64_t)>& progress) = 0;
+  virtual void add_weights(const std::vector<WeightSpec>& specs,
+                           const std::function<bool(int64_t, int64_t)>& progress) = 0;
   virtual void remove_weights(const std::vector<std::string>& names) = 0;
   virtual std::vector<float> read_weight(const std::string& name) = 0;
 

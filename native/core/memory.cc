@@ -16,7 +16,8 @@ constexpr int64_t kHugePage = int64_t{2} << 20;
 Block::Block(int64_t bytes) {
   require(bytes >= 0, "cannot allocate ", bytes, " bytes");
   if (bytes >= kMapped) {
-    void* mapped = mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void* mapped =
+        mmap(nullptr, static_cast<size_t>(bytes), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     require(mapped != MAP_FAILED, "cannot allocate ", bytes, " bytes: out of memory");
     // Fewer TLB misses in the matrix products; a refusal does no harm.
     if (bytes >= 2 * kHugePage) madvise(mapped, static_cast<size_t>(bytes), MADV_HUGEPAGE);

@@ -1,5 +1,6 @@
-// Zero-filled, 64-byte aligned host memory with one owner. Large blocks are mapped for themselves, so that freeing one gives
-// its pages back at once: malloc would keep them in its heap after a 30 MB weight was replaced by its packed copy.
+// Zero-filled, 64-byte aligned host memory with one owner. Large blocks are mapped for themselves, so that freeing one
+// gives its pages back at once: malloc would keep them in its heap after a 30 MB weight was replaced by its packed
+// copy.
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,6 @@
 // Philox 4x32-10 (Salmon, Moraes, Dror, Shaw: "Parallel random numbers: as easy as 1, 2, 3", SC 2011): a block of four
-// 32-bit words is a pure function of key and counter, so any element of any stream can be drawn on its own, in any order.
-// lib/base/philox.ts is the same generator; both are tested against the known answers of the authors' Random123.
+// 32-bit words is a pure function of key and counter, so any element of any stream can be drawn on its own, in any
+// order. lib/base/philox.ts is the same generator; both are tested against the known answers of the authors' Random123.
 #pragma once
 
 #include <array>
@@ -32,8 +32,8 @@ inline PhiloxBlock philox_block(uint64_t seed, uint32_t stream, uint32_t step, u
 // Uniform in [0, 1): a multiple of 2^-24.
 inline double uniform_of(uint32_t word) { return static_cast<double>(word >> 8) * 0x1p-24; }
 
-// Four standard normal numbers by Box and Muller (1958): words (0, 1) give the first two (cosine, sine), words (2, 3) the
-// others.
+// Four standard normal numbers by Box and Muller (1958): words (0, 1) give the first two (cosine, sine), words (2, 3)
+// the others.
 inline void normals_of(const PhiloxBlock& block, float* normals) {
   for (int pair = 0; pair < 2; pair++) {
     const double radius = std::sqrt(-2.0 * std::log((block[2 * pair] + 0.5) * 0x1p-32));

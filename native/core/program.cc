@@ -11,8 +11,8 @@ static const Attribute& attribute(const Instruction& instruction, const std::str
 }
 
 static int64_t to_integer(const Instruction& instruction, const std::string& name, double value) {
-  require(std::nearbyint(value) == value && std::fabs(value) <= 9007199254740992.0, instruction.op, ": attribute '", name,
-          "' must hold whole numbers, got ", value);
+  require(std::nearbyint(value) == value && std::fabs(value) <= 9007199254740992.0, instruction.op, ": attribute '",
+          name, "' must hold whole numbers, got ", value);
   return static_cast<int64_t>(value);
 }
 
@@ -44,9 +44,9 @@ std::vector<int64_t> Instruction::integers(const std::string& name) const {
 
 static void check_extent(const TensorSpec& tensor, size_t index, const char* where, int64_t available) {
   const int64_t bytes = elements_of(tensor.shape) * bytes_of(tensor.dtype);
-  require(tensor.offset >= 0 && tensor.offset <= available && bytes <= available - tensor.offset, "tensor ", index, " '",
-          tensor.name, "' (", name_of(tensor.dtype), " ", to_string(tensor.shape), ", ", bytes, " bytes at ", tensor.offset,
-          ") lies outside ", where, " of ", available, " bytes");
+  require(tensor.offset >= 0 && tensor.offset <= available && bytes <= available - tensor.offset, "tensor ", index,
+          " '", tensor.name, "' (", name_of(tensor.dtype), " ", to_string(tensor.shape), ", ", bytes, " bytes at ",
+          tensor.offset, ") lies outside ", where, " of ", available, " bytes");
   require(tensor.offset % bytes_of(tensor.dtype) == 0, "tensor ", index, " '", tensor.name, "' begins at byte ",
           tensor.offset, ", which is not a multiple of its element size");
 }
@@ -81,13 +81,13 @@ void validate(const Program& program, const std::map<std::string, int64_t>& buff
     const Instruction& instruction = program.instructions[i];
     for (const auto* operands : {&instruction.inputs, &instruction.outputs}) {
       for (const int index : *operands) {
-        require(index == kNoTensor || (index >= 0 && static_cast<size_t>(index) < program.tensors.size()), "instruction ", i,
-                " (", instruction.op, ") refers to tensor ", index, " of ", program.tensors.size());
+        require(index == kNoTensor || (index >= 0 && static_cast<size_t>(index) < program.tensors.size()),
+                "instruction ", i, " (", instruction.op, ") refers to tensor ", index, " of ", program.tensors.size());
       }
     }
     for (const int index : instruction.outputs) {
-      require(index == kNoTensor || program.tensors[index].space != Space::weight, "instruction ", i, " (", instruction.op,
-              ") would write the weight '", index == kNoTensor ? "" : program.tensors[index].name, "'");
+      require(index == kNoTensor || program.tensors[index].space != Space::weight, "instruction ", i, " (",
+              instruction.op, ") would write the weight '", index == kNoTensor ? "" : program.tensors[index].name, "'");
     }
   }
   check_ports(program, program.inputs, "input");

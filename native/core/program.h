@@ -1,5 +1,5 @@
-// The program: the whole contract between TypeScript and the native side. Flat lists of tensors and instructions; nothing
-// is decided while it runs. Mirrors lib/graph/program.ts; kFormatVersion changes whenever either does.
+// The program: the whole contract between TypeScript and the native side. Flat lists of tensors and instructions;
+// nothing is decided while it runs. Mirrors lib/graph/program.ts; kFormatVersion changes whenever either does.
 #pragma once
 
 #include <map>

@@ -37,8 +37,8 @@ SourceFiles::~SourceFiles() {
 void SourceFiles::check(const WeightSource& source) {
   const int64_t elements = elements_of(source.shape);
   if (source.kind != WeightSource::Kind::file) return;
-  require(source.bytes == elements * bytes_of(source.type), source.path, ": ", source.bytes, " bytes cannot hold shape ",
-          to_string(source.shape), " of ", bytes_of(source.type), "-byte elements");
+  require(source.bytes == elements * bytes_of(source.type), source.path, ": ", source.bytes,
+          " bytes cannot hold shape ", to_string(source.shape), " of ", bytes_of(source.type), "-byte elements");
   require(!source.oihw || source.shape.size() == 4, source.path, ": layout oihw needs four extents, got ",
           to_string(source.shape));
   auto found = files_.find(source.path);
@@ -52,9 +52,10 @@ void SourceFiles::check(const WeightSource& source) {
     }
     found = files_.emplace(source.path, Open{descriptor, status.st_size}).first;
   }
-  require(source.offset >= 0 && source.bytes <= found->second.bytes && source.offset <= found->second.bytes - source.bytes,
-          source.path, ": a tensor of ", source.bytes, " bytes at ", source.offset, " lies outside the file of ",
-          found->second.bytes, " bytes");
+  require(
+      source.offset >= 0 && source.bytes <= found->second.bytes && source.offset <= found->second.bytes - source.bytes,
+      source.path, ": a tensor of ", source.bytes, " bytes at ", source.offset, " lies outside the file of ",
+      found->second.bytes, " bytes");
 }
 
 int SourceFiles::descriptor(const std::string& path) const { return files_.at(path).descriptor; }
@@ -127,9 +128,11 @@ bool read_fully(int descriptor, char* to, int64_t bytes, int64_t offset) {
   return true;
 }
 
-// Runs body(begin, end, scratch) over pieces of 0..n of at most `step`, in parallel; body returns an error message or "".
+// Runs body(begin, end, scratch) over pieces of 0..n of at most `step`, in parallel; body returns an error message or
+// "".
 template <typename Body>
-void in_pieces(int64_t n, int64_t step, int64_t scratch_bytes, int64_t bytes_each, const Advance& advance, const Body& body) {
+void in_pieces(int64_t n, int64_t step, int64_t scratch_bytes, int64_t bytes_each, const Advance& advance,
+               const Body& body) {
   FirstError error;
   const int64_t pieces = (n + step - 1) / step;
 #pragma omp parallel if (pieces > 1)

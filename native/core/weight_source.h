@@ -28,15 +28,15 @@ struct WeightSource {
   FileType type = FileType::f32;
   bool oihw = false;
 
-  // Kind::normal, uniform: element i is a pure function of (seed, stream, i); `scale` is the standard deviation or the bound.
-  // Kind::constant: every element is `scale`.
+  // Kind::normal, uniform: element i is a pure function of (seed, stream, i); `scale` is the standard deviation or the
+  // bound. Kind::constant: every element is `scale`.
   uint64_t seed = 0;
   uint32_t stream = 0;
   double scale = 0;
 };
 
-// Opens each file once, checks that every range lies inside it, and reads by position: bounded buffers, no mapping, so a
-// file that shrinks under us is an error and not a signal.
+// Opens each file once, checks that every range lies inside it, and reads by position: bounded buffers, no mapping, so
+// a file that shrinks under us is an error and not a signal.
 class SourceFiles {
  public:
   SourceFiles() = default;

@@ -12,8 +12,8 @@ static int64_t work_of(const WeightSource& source) {
 }
 
 static void check_spec(const WeightSpec& spec, SourceFiles& files) {
-  require(spec.dtype == DType::f32 || spec.dtype == DType::bf16, "weight '", spec.name, "': dtype must be f32 or bf16, not ",
-          name_of(spec.dtype));
+  require(spec.dtype == DType::f32 || spec.dtype == DType::bf16, "weight '", spec.name,
+          "': dtype must be f32 or bf16, not ", name_of(spec.dtype));
   require(!spec.sources.empty(), "weight '", spec.name, "' has no source");
   int64_t elements = 0;
   for (const WeightSource& source : spec.sources) {
@@ -32,9 +32,9 @@ void WeightStore::add(const std::vector<WeightSpec>& specs, const std::function<
     const auto found = weights_.find(spec.name);
     if (found != weights_.end()) {
       const Weight& old = found->second;
-      const bool held = old.plain.use_count() > 1 || std::any_of(old.packed.begin(), old.packed.end(), [](const auto& packed) {
-        return packed.use_count() > 1;
-      });
+      const bool held =
+          old.plain.use_count() > 1 ||
+          std::any_of(old.packed.begin(), old.packed.end(), [](const auto& packed) { return packed.use_count() > 1; });
       require(!held || (old.spec.dtype == spec.dtype && old.spec.shape == spec.shape), "weight '", spec.name,
               "' is used by a compiled program as ", name_of(old.spec.dtype), " ", to_string(old.spec.shape),
               ": it cannot be replaced by ", name_of(spec.dtype), " ", to_string(spec.shape));
@@ -73,8 +73,8 @@ void WeightStore::remove(const std::string& name) {
   const auto found = weights_.find(name);
   if (found == weights_.end()) return;
   const Weight& weight = found->second;
-  const bool held = weight.plain.use_count() > 1 ||
-                    std::any_of(weight.packed.begin(), weight.packed.end(), [](const auto& p) { return p.use_count() > 1; });
+  const bool held = weight.plain.use_count() > 1 || std::any_of(weight.packed.begin(), weight.packed.end(),
+                                                                [](const auto& p) { return p.use_count() > 1; });
   require(!held, "weight '", name, "' is used by a compiled program and cannot be removed");
   weights_.erase(found);
 }
@@ -85,7 +85,9 @@ WeightStore::Weight& WeightStore::find(const std::string& name) {
   return found->second;
 }
 
-const WeightSpec& WeightStore::spec(const std::string& name) const { return const_cast<WeightStore*>(this)->find(name).spec; }
+const WeightSpec& WeightStore::spec(const std::string& name) const {
+  return const_cast<WeightStore*>(this)->find(name).spec;
+}
 
 std::shared_ptr<const PlainWeight> WeightStore::plain(const std::string& name) { return find(name).plain; }
 
@@ -121,9 +123,8 @@ void WeightStore::settle() {
     const bool wants_packed = std::any_of(weight.packed.begin(), weight.packed.end(),
                                           [](const auto& packed) { return packed.use_count() > 1; });
     if (!wants_plain && !wants_packed) continue;  // nobody uses it at present: leave the one copy as it is
-    const bool missing = std::any_of(weight.packed.begin(), weight.packed.end(), [](const auto& packed) {
-      return packed.use_count() > 1 && !packed->block;
-    });
+    const bool missing = std::any_of(weight.packed.begin(), weight.packed.end(),
+                                     [](const auto& packed) { return packed.use_count() > 1 && !packed->block; });
     if (wants_plain || missing) restore(weight);
     for (auto it = weight.packed.begin(); it != weight.packed.end();) {
       if (it->use_count() == 1) {

@@ -1,6 +1,7 @@
-// The frozen weights of an engine, each held once: in plain layout (row-major, as its shape says), or in the layouts that the
-// kernels of the compiled programs asked for. The plain copy is dropped as soon as a layout exists and nothing reads the
-// plain one; when something needs it later it is restored from a layout. Not thread-safe: used by the engine's thread only.
+// The frozen weights of an engine, each held once: in plain layout (row-major, as its shape says), or in the layouts
+// that the kernels of the compiled programs asked for. The plain copy is dropped as soon as a layout exists and nothing
+// reads the plain one; when something needs it later it is restored from a layout. Not thread-safe: used by the
+// engine's thread only.
 #pragma once
 
 #include <map>

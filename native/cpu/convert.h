@@ -1,4 +1,5 @@
-// bf16 <-> f32, one value or a row at a time. bf16 is the upper half of an f32; rounding is to nearest even, NaN stays NaN.
+// bf16 <-> f32, one value or a row at a time. bf16 is the upper half of an f32; rounding is to nearest even, NaN stays
+// NaN.
 #pragma once
 
 #include <cstdint>

@@ -18,11 +18,15 @@ ConvGeometry ConvGeometry::turned() const {
   return result;
 }
 
-Desc plain_conv_weights(const ConvGeometry& g, DType dtype) { return plain_desc({g.o, g.c, g.kh, g.kw}, dtype, {0, 2, 3, 1}); }
+Desc plain_conv_weights(const ConvGeometry& g, DType dtype) {
+  return plain_desc({g.o, g.c, g.kh, g.kw}, dtype, {0, 2, 3, 1});
+}
 
 namespace {
 
-Desc images(int64_t n, int64_t h, int64_t w, int64_t c, DType dtype) { return plain_desc({n, c, h, w}, dtype, {0, 2, 3, 1}); }
+Desc images(int64_t n, int64_t h, int64_t w, int64_t c, DType dtype) {
+  return plain_desc({n, c, h, w}, dtype, {0, 2, 3, 1});
+}
 Desc input_of(const ConvGeometry& g, DType dtype) { return images(g.n, g.h, g.w, g.c, dtype); }
 Desc output_of(const ConvGeometry& g, DType dtype) { return images(g.n, g.ho(), g.wo(), g.o, dtype); }
 Desc any_weights(const ConvGeometry& g, DType dtype) { return any_desc({g.o, g.c, g.kh, g.kw}, dtype); }
@@ -73,8 +77,8 @@ ConvInputGrad::ConvInputGrad(const ConvGeometry& g, DType dtype, DType dx_dtype)
   const auto hint = forward_desc(g, dtype, false, false);
   const dnnl::primitive_attr attr = attributes(1, false);
 #if DNNL_VERSION_MAJOR >= 3
-  const dnnl::convolution_backward_data::primitive_desc desc(dnnl_engine(), kDirect, dx, w, dy, strides, before, after, hint,
-                                                             attr);
+  const dnnl::convolution_backward_data::primitive_desc desc(dnnl_engine(), kDirect, dx, w, dy, strides, before, after,
+                                                             hint, attr);
 #else
   const dnnl::convolution_backward_data::primitive_desc desc(
       dnnl::convolution_backward_data::desc(kDirect, dx, w, dy, strides, before, after), attr, dnnl_engine(), hint);
@@ -88,10 +92,8 @@ ConvInputGrad::ConvInputGrad(const ConvGeometry& g, DType dtype, DType dx_dtype)
 }
 
 void ConvInputGrad::run(const void* dy, const void* weights, void* dx, void* scratch) {
-  primitive_.run({{DNNL_ARG_DIFF_DST, dy},
-                  {DNNL_ARG_WEIGHTS, weights},
-                  {DNNL_ARG_DIFF_SRC, dx},
-                  {DNNL_ARG_SCRATCHPAD, scratch}});
+  primitive_.run(
+      {{DNNL_ARG_DIFF_DST, dy}, {DNNL_ARG_WEIGHTS, weights}, {DNNL_ARG_DIFF_SRC, dx}, {DNNL_ARG_SCRATCHPAD, scratch}});
 }
 
 ConvWeightGrad::ConvWeightGrad(const ConvGeometry& g, DType dtype) {
@@ -100,8 +102,8 @@ ConvWeightGrad::ConvWeightGrad(const ConvGeometry& g, DType dtype) {
   const auto hint = forward_desc(g, dtype, false, false);
   const dnnl::primitive_attr attr = attributes(1, false);
 #if DNNL_VERSION_MAJOR >= 3
-  const dnnl::convolution_backward_weights::primitive_desc desc(dnnl_engine(), kDirect, x, dw, dy, strides, before, after, hint,
-                                                                attr);
+  const dnnl::convolution_backward_weights::primitive_desc desc(dnnl_engine(), kDirect, x, dw, dy, strides, before,
+                                                                after, hint, attr);
 #else
   const dnnl::convolution_backward_weights::primitive_desc desc(
       dnnl::convolution_backward_weights::desc(kDirect, x, dw, dy, strides, before, after), attr, dnnl_engine(), hint);
@@ -109,10 +111,11 @@ ConvWeightGrad::ConvWeightGrad(const ConvGeometry& g, DType dtype) {
   const Desc packed = desc.diff_weights_desc();
   packed_bytes_ = aligned(static_cast<int64_t>(packed.get_size()));
   primitive_bytes_ = aligned(static_cast<int64_t>(desc.scratchpad_desc().get_size()));
-  primitive_ = BoundPrimitive(dnnl::convolution_backward_weights(desc), {{DNNL_ARG_SRC, desc.src_desc()},
-                                                                         {DNNL_ARG_DIFF_DST, desc.diff_dst_desc()},
-                                                                         {DNNL_ARG_DIFF_WEIGHTS, packed},
-                                                                         {DNNL_ARG_SCRATCHPAD, desc.scratchpad_desc()}});
+  primitive_ =
+      BoundPrimitive(dnnl::convolution_backward_weights(desc), {{DNNL_ARG_SRC, desc.src_desc()},
+                                                                {DNNL_ARG_DIFF_DST, desc.diff_dst_desc()},
+                                                                {DNNL_ARG_DIFF_WEIGHTS, packed},
+                                                                {DNNL_ARG_SCRATCHPAD, desc.scratchpad_desc()}});
   unpack_ = Reorder(packed, plain_conv_weights(g, DType::f32));
 }
 

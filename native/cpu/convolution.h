@@ -1,5 +1,5 @@
-// Convolutions by oneDNN over channels-last images: forward, by the input and by the weights. Geometry and types are fixed
-// when one is made; weights come in the layout that desc() names (see WeightFeed).
+// Convolutions by oneDNN over channels-last images: forward, by the input and by the weights. Geometry and types are
+// fixed when one is made; weights come in the layout that desc() names (see WeightFeed).
 #pragma once
 
 #include "dnnl.h"

@@ -29,7 +29,9 @@ class CpuDevice : public Device {
     return info;
   }
 
-  std::unique_ptr<Engine> open(const EngineOptions& options) const override { return std::make_unique<CpuEngine>(options); }
+  std::unique_ptr<Engine> open(const EngineOptions& options) const override {
+    return std::make_unique<CpuEngine>(options);
+  }
 };
 
 static const CpuDevice cpu_device;

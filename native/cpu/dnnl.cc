@@ -65,13 +65,16 @@ struct Blocking {
   }
 };
 
-// The layout as pair_blocks.h describes it, when it is one: [outputs / width][.. summed / 2][width][2], without padding.
+// The layout as pair_blocks.h describes it, when it is one: [outputs / width][.. summed / 2][width][2], without
+// padding.
 std::optional<PairBlocks> pair_blocks_of(const Blocking& layout, int output_axis, int summed_axis) {
   const Dims& blocks = layout.inner_blocks;
   const bool split = blocks.size() == 3;  // the summed extent in blocks of its own, which follow each other
   const size_t at = split ? 1 : 0;
-  if (layout.type != dnnl::memory::data_type::bf16 || blocks.size() != at + 2 || layout.padded != layout.dims) return {};
-  if (layout.inner_axes[at] != output_axis || layout.inner_axes[at + 1] != summed_axis || blocks[at + 1] != 2) return {};
+  if (layout.type != dnnl::memory::data_type::bf16 || blocks.size() != at + 2 || layout.padded != layout.dims)
+    return {};
+  if (layout.inner_axes[at] != output_axis || layout.inner_axes[at + 1] != summed_axis || blocks[at + 1] != 2)
+    return {};
   if (split && layout.inner_axes[0] != summed_axis) return {};
   PairBlocks result;
   result.width = blocks[at];
@@ -84,7 +87,8 @@ std::optional<PairBlocks> pair_blocks_of(const Blocking& layout, int output_axis
     return result;
   }
   for (int64_t i = 0; i < layout.dims[2]; i++) {
-    for (int64_t j = 0; j < layout.dims[3]; j++) result.offsets.push_back(i * layout.strides[2] + j * layout.strides[3]);
+    for (int64_t j = 0; j < layout.dims[3]; j++)
+      result.offsets.push_back(i * layout.strides[2] + j * layout.strides[3]);
   }
   return result;
 }
@@ -143,7 +147,8 @@ static BoundPrimitive reorder_of(const Desc& from, const Desc& to) {
 }
 
 // The same weight for the other direction, when both layouts are blocks of pairs.
-std::optional<std::pair<PairBlocks, PairBlocks>> Reorder::as_transposition(const Desc& from, const Desc& to, bool turned) {
+std::optional<std::pair<PairBlocks, PairBlocks>> Reorder::as_transposition(const Desc& from, const Desc& to,
+                                                                           bool turned) {
   auto source = pair_blocks_of(Blocking(from), 0, 1);
   const auto target = turned ? pair_blocks_of(Blocking(to), 0, 1) : pair_blocks_of(Blocking(to), 1, 0);
   if (!source || !target) return {};
@@ -164,7 +169,8 @@ Reorder::Reorder(const Desc& from, const Desc& to, bool turned) {
   int64_t elements = 1;
   for (const int64_t extent : dims) elements *= extent;
   // oneDNN does not clear the padding around parts of a layout, and what lies there is multiplied by zero, not skipped.
-  if (static_cast<int64_t>(to.get_size()) > elements * static_cast<int64_t>(dnnl::memory::data_type_size(target.type))) {
+  if (static_cast<int64_t>(to.get_size()) >
+      elements * static_cast<int64_t>(dnnl::memory::data_type_size(target.type))) {
     clear_ = static_cast<int64_t>(to.get_size());
   }
   const Desc exchanged = from.permute_axes({1, 0, 2, 3});
@@ -179,7 +185,8 @@ Reorder::Reorder(const Desc& from, const Desc& to, bool turned) {
 
 void Reorder::run(const void* from, void* to) {
   if (transposition_) {
-    transpose_pairs(transposition_->first, static_cast<const bf16*>(from), transposition_->second, static_cast<bf16*>(to));
+    transpose_pairs(transposition_->first, static_cast<const bf16*>(from), transposition_->second,
+                    static_cast<bf16*>(to));
     return;
   }
   if (clear_ > 0) std::memset(to, 0, static_cast<size_t>(clear_));

@@ -1,5 +1,5 @@
-// oneDNN behind one face for its API of versions 2.6 and later and 3.x: descriptors, the process-wide engine, and the layouts
-// in which its primitives want their weights. Nothing else includes oneDNN's headers.
+// oneDNN behind one face for its API of versions 2.6 and later and 3.x: descriptors, the process-wide engine, and the
+// layouts in which its primitives want their weights. Nothing else includes oneDNN's headers.
 #pragma once
 
 #include <oneapi/dnnl/dnnl.hpp>
@@ -44,8 +44,9 @@ class BoundPrimitive {
   std::unordered_map<int, dnnl::memory> arguments_;
 };
 
-// Exchanges the layout of a weight, with the calling thread's number of threads: transpose_pairs or a reorder of oneDNN's. `turned` also
-// exchanges the first two axes and mirrors the other two (taps of a convolution): `to` then has dims {C, O, kh, kw}.
+// Exchanges the layout of a weight, with the calling thread's number of threads: transpose_pairs or a reorder of
+// oneDNN's. `turned` also exchanges the first two axes and mirrors the other two (taps of a convolution): `to` then has
+// dims {C, O, kh, kw}.
 class Reorder {
  public:
   Reorder() = default;
@@ -53,7 +54,8 @@ class Reorder {
   void run(const void* from, void* to);
 
  private:
-  static std::optional<std::pair<PairBlocks, PairBlocks>> as_transposition(const Desc& from, const Desc& to, bool turned);
+  static std::optional<std::pair<PairBlocks, PairBlocks>> as_transposition(const Desc& from, const Desc& to,
+                                                                           bool turned);
   std::optional<std::pair<PairBlocks, PairBlocks>> transposition_;
   std::vector<BoundPrimitive> parts_;
   int64_t clear_ = 0;  // bytes of a padded destination

@@ -11,7 +11,8 @@
 namespace lorikeet::cpu {
 
 CpuEngine::CpuEngine(const EngineOptions& options) : options_(options) {
-  require(options.compute_dtype == DType::f32 || options.compute_dtype == DType::bf16, "computeDtype must be f32 or bf16");
+  require(options.compute_dtype == DType::f32 || options.compute_dtype == DType::bf16,
+          "computeDtype must be f32 or bf16");
   require(options.compute_dtype == DType::f32 || has_bf16(), "this processor (", isa_name(),
           ") has no bf16 arithmetic: use computeDtype 'f32'");
 }
@@ -19,7 +20,8 @@ CpuEngine::CpuEngine(const EngineOptions& options) : options_(options) {
 // The number of threads belongs to the calling thread, so engines in one process do not disturb each other.
 void CpuEngine::use_threads() const { set_thread_count(options_.threads); }
 
-void CpuEngine::add_weights(const std::vector<WeightSpec>& specs, const std::function<bool(int64_t, int64_t)>& progress) {
+void CpuEngine::add_weights(const std::vector<WeightSpec>& specs,
+                            const std::function<bool(int64_t, int64_t)>& progress) {
   use_threads();
   generation_++;
   weights_.add(specs, [&](int64_t done, int64_t total) { return !cancelled_ && (!progress || progress(done, total)); });
@@ -43,7 +45,8 @@ void CpuEngine::create_buffer(const std::string& name, int64_t bytes, std::optio
   if (found != buffers_.end()) {
     require(found->second.block.bytes() == bytes, "buffer '", name, "' exists with ", found->second.block.bytes(),
             " bytes, not ", bytes);
-    require(!dtype || !found->second.dtype || *dtype == *found->second.dtype, "buffer '", name, "' exists with another dtype");
+    require(!dtype || !found->second.dtype || *dtype == *found->second.dtype, "buffer '", name,
+            "' exists with another dtype");
     return;
   }
   Buffer buffer;
@@ -75,8 +78,8 @@ void CpuEngine::load_buffer(const std::string& name, const std::vector<BufferPie
   for (const BufferPiece& piece : pieces) {
     files.check(piece.source);
     const int64_t elements = elements_of(piece.source.shape);
-    require(elements_of(piece.shape) == elements, "buffer '", name, "': a source of shape ", to_string(piece.source.shape),
-            " cannot fill a piece of shape ", to_string(piece.shape));
+    require(elements_of(piece.shape) == elements, "buffer '", name, "': a source of shape ",
+            to_string(piece.source.shape), " cannot fill a piece of shape ", to_string(piece.shape));
     check_range(name, buffer.block, piece.offset, elements * bytes_of(dtype), bytes_of(dtype));
   }
   for (const BufferPiece& piece : pieces) {
@@ -114,8 +117,8 @@ void CpuEngine::write_buffer(const std::string& name, int64_t offset, const std:
 void CpuEngine::check_tensors(const Program& program) const {
   for (size_t i = 0; i < program.tensors.size(); i++) {
     const TensorSpec& tensor = program.tensors[i];
-    require(tensor.dtype != DType::bf16 || has_bf16(), "tensor ", i, " '", tensor.name, "' is bf16, which this processor (",
-            isa_name(), ") cannot compute with");
+    require(tensor.dtype != DType::bf16 || has_bf16(), "tensor ", i, " '", tensor.name,
+            "' is bf16, which this processor (", isa_name(), ") cannot compute with");
     if (tensor.space != Space::weight) continue;
     const WeightSpec& weight = weights_.spec(tensor.name);
     require(weight.dtype == tensor.dtype, "weight '", tensor.name, "' is held as ", name_of(weight.dtype),
@@ -231,7 +234,8 @@ void CpuEngine::bind(Compiled& compiled) const {
     return tensors;
   };
   for (size_t i = 0; i < compiled.steps.size(); i++) {
-    compiled.steps[i].operands = {tensors_of(program.instructions[i].inputs), tensors_of(program.instructions[i].outputs)};
+    compiled.steps[i].operands = {tensors_of(program.instructions[i].inputs),
+                                  tensors_of(program.instructions[i].outputs)};
   }
   compiled.bound = generation_;
 }
@@ -245,8 +249,8 @@ static void check_inputs(const Program& program, const NamedValues& inputs) {
     require(whole == (tensor.dtype == DType::i32), "program '", program.label, "': input '", port.name, "' is ",
             name_of(tensor.dtype), ": expected ", tensor.dtype == DType::i32 ? "an Int32Array" : "a Float32Array");
     const size_t length = std::visit([](const auto& values) { return values.size(); }, found->second);
-    require(static_cast<int64_t>(length) == elements_of(tensor.shape), "program '", program.label, "': input '", port.name,
-            "' has ", length, " elements, expected shape ", to_string(tensor.shape));
+    require(static_cast<int64_t>(length) == elements_of(tensor.shape), "program '", program.label, "': input '",
+            port.name, "' has ", length, " elements, expected shape ", to_string(tensor.shape));
   }
   for (const auto& [name, values] : inputs) {
     const bool known = std::any_of(program.inputs.begin(), program.inputs.end(),
@@ -260,7 +264,8 @@ static void copy_in(const Values& values, DType dtype, void* to) {
       [&](const auto& from) {
         using Element = typename std::decay_t<decltype(from)>::value_type;
         if constexpr (std::is_same_v<Element, float>) {
-          if (dtype == DType::bf16) return convert_row(from.data(), static_cast<bf16*>(to), static_cast<int64_t>(from.size()));
+          if (dtype == DType::bf16)
+            return convert_row(from.data(), static_cast<bf16*>(to), static_cast<int64_t>(from.size()));
         }
         if (!from.empty()) std::memcpy(to, from.data(), from.size() * sizeof(Element));
       },

@@ -12,7 +12,8 @@ namespace lorikeet::cpu {
 
 #if defined(__x86_64__)
 
-// The kernel gives tile state only to processes that ask for it (Linux 5.16, arch_prctl ARCH_REQ_XCOMP_PERM, XTILEDATA).
+// The kernel gives tile state only to processes that ask for it (Linux 5.16, arch_prctl ARCH_REQ_XCOMP_PERM,
+// XTILEDATA).
 static bool may_use_tiles() {
   constexpr int kRequestPermission = 0x1023;
   constexpr int kTileData = 18;

@@ -7,8 +7,8 @@ namespace lorikeet::cpu {
 
 namespace {
 
-// From this number of rows on, the input's gradient rearranges the forward pass's copy of a weight in every run instead of
-// keeping one of its own: 8 % of the product at 256 rows (1280x1280, bf16, one core of a Zen 5).
+// From this number of rows on, the input's gradient rearranges the forward pass's copy of a weight in every run instead
+// of keeping one of its own: 8 % of the product at 256 rows (1280x1280, bf16, one core of a Zen 5).
 constexpr int64_t kRearrangedRows = 128;
 
 class RowKernel : public Kernel {
@@ -23,8 +23,8 @@ class RowKernel : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, int64_t rows, int64_t n, int64_t k, DType dtype,
-                                            const Shape& down_layer) {
+std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, int64_t rows, int64_t n, int64_t k,
+                                            DType dtype, const Shape& down_layer) {
   const LowRank low_rank = read_low_rank(request, 3, down_layer, n, dtype);
   require(request.outputs.size() == 1 + low_rank.adapters(), request.instruction.op, ": ", low_rank.adapters(),
           " adapters need ", 1 + low_rank.adapters(), " outputs, got ", request.outputs.size());
@@ -33,8 +33,8 @@ std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, int64_
   for (size_t a = 0; a < low_rank.adapters(); a++) {
     const std::string name = "h_" + std::to_string(a);
     expect_dtype(request, name.c_str(), request.outputs[1 + a], {dtype});
-    expect_shape(request, name.c_str(), request.outputs[1 + a], with_columns(request.outputs[0].shape, low_rank.ranks[a]), "y",
-                 request.outputs[0]);
+    expect_shape(request, name.c_str(), request.outputs[1 + a],
+                 with_columns(request.outputs[0].shape, low_rank.ranks[a]), "y", request.outputs[0]);
     RowProduct down;
     down.src = {false, 0, 0, k, dtype};
     down.dst = {true, 1 + a, 0, low_rank.ranks[a], dtype};
@@ -58,11 +58,12 @@ std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, int64_
   return std::make_unique<RowKernel>(request, rows, std::move(products));
 }
 
-std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, int64_t rows, int64_t n, int64_t k, DType dtype) {
+std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, int64_t rows, int64_t n, int64_t k,
+                                               DType dtype) {
   const Instruction& instruction = request.instruction;
   const int64_t adapters = instruction.has("adapters") ? instruction.integer("adapters") : 0;
-  require(adapters >= 0 && instruction.inputs.size() == 2 + 2 * static_cast<size_t>(adapters), instruction.op, ": ", adapters,
-          " adapters need ", 2 + 2 * adapters, " inputs, got ", instruction.inputs.size());
+  require(adapters >= 0 && instruction.inputs.size() == 2 + 2 * static_cast<size_t>(adapters), instruction.op, ": ",
+          adapters, " adapters need ", 2 + 2 * adapters, " inputs, got ", instruction.inputs.size());
   require(n > 0 && k > 0, instruction.op, ": the weight ", to_string(request.inputs[1].shape), " is empty");
   std::vector<RowProduct> products;
   RowProduct base;
@@ -88,12 +89,12 @@ std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, int
     const int64_t rank = columns_of(request.inputs[dh]);
     expect_dtype(request, "dh", request.inputs[dh], {dtype});
     expect_dtype(request, "down", request.inputs[down], {dtype});
-    require(rows_of(request.inputs[dh]) == rows || rank == 0, instruction.op, ": dh_", a, " ", to_string(request.inputs[dh].shape),
-            " does not have ", rows, " rows");
+    require(rows_of(request.inputs[dh]) == rows || rank == 0, instruction.op, ": dh_", a, " ",
+            to_string(request.inputs[dh].shape), " does not have ", rows, " rows");
     require(elements_of(request.inputs[down].shape) == rank * k && !request.inputs[down].shape.empty() &&
                 request.inputs[down].shape[0] == rank,
-            instruction.op, ": down_", a, " ", to_string(request.inputs[down].shape), " does not fit dh of ", rank, " columns and ",
-            k, " columns of dx");
+            instruction.op, ": down_", a, " ", to_string(request.inputs[down].shape), " does not fit dh of ", rank,
+            " columns and ", k, " columns of dx");
     if (rank == 0) continue;
     RowProduct product;
     product.src = {false, dh, 0, rank, dtype};

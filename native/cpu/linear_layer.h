@@ -6,8 +6,9 @@
 
 namespace lorikeet::cpu {
 
-std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, int64_t rows, int64_t n, int64_t k, DType dtype,
-                                            const Shape& down_layer);
-std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, int64_t rows, int64_t n, int64_t k, DType dtype);
+std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, int64_t rows, int64_t n, int64_t k,
+                                            DType dtype, const Shape& down_layer);
+std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, int64_t rows, int64_t n, int64_t k,
+                                               DType dtype);
 
 }  // namespace lorikeet::cpu

@@ -20,9 +20,10 @@ LowRank read_low_rank(const KernelRequest& request, size_t first, const Shape& l
   const std::vector<double>& scale = instruction.numbers("scale");
   const size_t adapters = static_cast<size_t>(count);
   require(scale.size() == adapters, op, ": ", adapters, " adapters but ", scale.size(), " scales");
-  require(column.size() == owner.size() && rank.size() == owner.size(), op, ": up_adapter, up_column and up_rank differ in length");
-  require(instruction.inputs.size() == first + adapters + owner.size(), op, ": ", adapters, " adapters with ", owner.size(),
-          " ups need ", first + adapters + owner.size(), " inputs, got ", instruction.inputs.size());
+  require(column.size() == owner.size() && rank.size() == owner.size(), op,
+          ": up_adapter, up_column and up_rank differ in length");
+  require(instruction.inputs.size() == first + adapters + owner.size(), op, ": ", adapters, " adapters with ",
+          owner.size(), " ups need ", first + adapters + owner.size(), " inputs, got ", instruction.inputs.size());
   for (size_t a = 0; a < adapters; a++) {
     const std::string name = "down_" + std::to_string(a);
     require(request.has_input(first + a), op, ": ", name, " is absent");
@@ -30,7 +31,8 @@ LowRank read_low_rank(const KernelRequest& request, size_t first, const Shape& l
     expect_dtype(request, name.c_str(), down, {dtype});
     Shape expected = layer;
     expected.insert(expected.begin(), down.shape.empty() ? 0 : down.shape[0]);
-    require(down.shape == expected, op, ": ", name, " has shape ", to_string(down.shape), ", expected ", to_string(expected));
+    require(down.shape == expected, op, ": ", name, " has shape ", to_string(down.shape), ", expected ",
+            to_string(expected));
     low_rank.downs.push_back(first + a);
     low_rank.ranks.push_back(down.shape[0]);
     low_rank.scales.push_back(static_cast<float>(scale[a]));
@@ -44,9 +46,10 @@ LowRank read_low_rank(const KernelRequest& request, size_t first, const Shape& l
     require(owner[u] >= 0 && owner[u] < count, op, ": ", name, " belongs to adapter ", owner[u], " of ", count);
     require(up.shape.size() == 2, op, ": ", name, " has shape ", to_string(up.shape), ", expected two extents");
     const size_t adapter = static_cast<size_t>(owner[u]);
-    require(column[u] >= 0 && column[u] + up.shape[0] <= columns && rank[u] >= 0 && rank[u] + up.shape[1] <= low_rank.ranks[adapter],
-            op, ": ", name, " ", to_string(up.shape), " at column ", column[u], ", rank ", rank[u], " does not fit ", columns,
-            " columns and rank ", low_rank.ranks[adapter]);
+    require(column[u] >= 0 && column[u] + up.shape[0] <= columns && rank[u] >= 0 &&
+                rank[u] + up.shape[1] <= low_rank.ranks[adapter],
+            op, ": ", name, " ", to_string(up.shape), " at column ", column[u], ", rank ", rank[u], " does not fit ",
+            columns, " columns and rank ", low_rank.ranks[adapter]);
     low_rank.ups.push_back({input, adapter, column[u], rank[u], up.shape[0], up.shape[1]});
   }
   return low_rank;

@@ -8,7 +8,7 @@
 namespace lorikeet::cpu {
 
 struct LowRankUp {
-  size_t input = 0;    // up [n, r]
+  size_t input = 0;  // up [n, r]
   size_t adapter = 0;
   int64_t column = 0;  // of y
   int64_t rank = 0;    // column of h
@@ -24,8 +24,8 @@ struct LowRank {
   size_t adapters() const { return downs.size(); }
 };
 
-// Reads and checks the adapters of an instruction whose inputs from `first` on are the downs and then the ups. `layer` is
-// what every down must be but for its first extent; N the number of y's columns.
+// Reads and checks the adapters of an instruction whose inputs from `first` on are the downs and then the ups. `layer`
+// is what every down must be but for its first extent; N the number of y's columns.
 LowRank read_low_rank(const KernelRequest& request, size_t first, const Shape& layer, int64_t columns, DType dtype);
 
 // y[:, c:c+n] += scale * h[:, q:q+r] * upᵀ for every up; y is output 0, h of adapter a output 1 + a.

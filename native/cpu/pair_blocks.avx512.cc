@@ -9,8 +9,8 @@
 
 namespace lorikeet::cpu {
 
-// A row holds eight 2x2 blocks of 64 bits: (s, o) (s+1, o) (s, o+1) (s+1, o+1). The blocks are transposed as 64-bit numbers,
-// and the middle two of the four values change places.
+// A row holds eight 2x2 blocks of 64 bits: (s, o) (s+1, o) (s, o+1) (s+1, o+1). The blocks are transposed as 64-bit
+// numbers, and the middle two of the four values change places.
 void transpose_tile_avx512(const bf16* source, int64_t source_row, bf16* target, int64_t target_row) {
   const __m512i swap = _mm512_set4_epi32(0x0f0e0b0a, 0x0d0c0908, 0x07060302, 0x05040100);
   __m512i a[8], b[8];
@@ -23,8 +23,8 @@ void transpose_tile_avx512(const bf16* source, int64_t source_row, bf16* target,
   }
 #pragma GCC unroll 2
   for (int odd = 0; odd < 2; odd++) {  // columns odd, 2 + odd, 4 + odd, 6 + odd lie in the four quarters
-    const __m512i low02 = _mm512_shuffle_i64x2(b[odd], b[2 + odd], 0x44);   // rows 0-3, quarters 0 and 1
-    const __m512i low46 = _mm512_shuffle_i64x2(b[odd], b[2 + odd], 0xee);   // rows 0-3, quarters 2 and 3
+    const __m512i low02 = _mm512_shuffle_i64x2(b[odd], b[2 + odd], 0x44);  // rows 0-3, quarters 0 and 1
+    const __m512i low46 = _mm512_shuffle_i64x2(b[odd], b[2 + odd], 0xee);  // rows 0-3, quarters 2 and 3
     const __m512i high02 = _mm512_shuffle_i64x2(b[4 + odd], b[6 + odd], 0x44);
     const __m512i high46 = _mm512_shuffle_i64x2(b[4 + odd], b[6 + odd], 0xee);
     a[odd] = _mm512_shuffle_i64x2(low02, high02, 0x88);

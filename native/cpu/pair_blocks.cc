@@ -10,9 +10,10 @@ constexpr int64_t kTile = 16;
 #if defined(__x86_64__)
 
 bool can_transpose_pairs(const PairBlocks& from, const PairBlocks& to) {
-  return isa().avx512 && from.summed == to.outputs && from.outputs == to.summed && from.offsets.size() == to.offsets.size() &&
-         from.summed % kTile == 0 && from.outputs % kTile == 0 && from.width % kTile == 0 && to.width % kTile == 0 &&
-         from.outputs % from.width == 0 && to.outputs % to.width == 0;
+  return isa().avx512 && from.summed == to.outputs && from.outputs == to.summed &&
+         from.offsets.size() == to.offsets.size() && from.summed % kTile == 0 && from.outputs % kTile == 0 &&
+         from.width % kTile == 0 && to.width % kTile == 0 && from.outputs % from.width == 0 &&
+         to.outputs % to.width == 0;
 }
 
 void transpose_pairs(const PairBlocks& from, const bf16* source, const PairBlocks& to, bf16* target) {

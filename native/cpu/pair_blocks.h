@@ -1,7 +1,7 @@
-// oneDNN's bf16 weights are blocks of pairs: for one block of outputs after the other, rows of two neighbours along the summed
-// extent for every output of the block. Seen from the other direction (the gradient by the input) outputs and summed extent
-// change places, so rearranging is a transposition of 2x2 blocks, here at memory speed. oneDNN's reorder between two such
-// layouts takes 0.3 ns an element and core (Zen 5), a quarter of a product with 256 rows.
+// oneDNN's bf16 weights are blocks of pairs: for one block of outputs after the other, rows of two neighbours along the
+// summed extent for every output of the block. Seen from the other direction (the gradient by the input) outputs and
+// summed extent change places, so rearranging is a transposition of 2x2 blocks, here at memory speed. oneDNN's reorder
+// between two such layouts takes 0.3 ns an element and core (Zen 5), a quarter of a product with 256 rows.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,8 @@
 
 namespace lorikeet::cpu {
 
-// Element (summed s, output o) of tap t lies at taps[t] + (o / width) * block + (s / 2) * 2 * width + (o % width) * 2 + s % 2.
+// Element (summed s, output o) of tap t lies at taps[t] + (o / width) * block + (s / 2) * 2 * width + (o % width) * 2 +
+// s % 2.
 struct PairBlocks {
   int64_t summed = 0;
   int64_t outputs = 0;

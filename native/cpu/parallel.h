@@ -6,8 +6,8 @@
 
 namespace lorikeet::cpu {
 
-// The number of threads that parallel_for uses when it is called from this thread (OMP_NUM_THREADS, or what openEngine was
-// told).
+// The number of threads that parallel_for uses when it is called from this thread (OMP_NUM_THREADS, or what openEngine
+// was told).
 int thread_count();
 void set_thread_count(int threads);  // of the calling thread; below 1: OpenMP's own default
 

@@ -18,8 +18,8 @@ constexpr int64_t kBlockedRows = 512;
 // What a block reads and writes should stay in the second-level cache beside the weights' tiles.
 constexpr int64_t kBlockBytes = 512 * 1024;
 
-// Up to these ranks thin.h is faster than oneDNN. Tiles (AMX) multiply 32 deep and 16 wide: only a rank that leaves them half
-// empty is better off without.
+// Up to these ranks thin.h is faster than oneDNN. Tiles (AMX) multiply 32 deep and 16 wide: only a rank that leaves
+// them half empty is better off without.
 constexpr int64_t kThinRank = 32;
 constexpr int64_t kThinRankWithTiles = 16;
 
@@ -102,8 +102,8 @@ void RowProducts::run_block(const Operands& operands, int slot, int64_t first, i
     if (stage.thin) {
       thin::multiply(reinterpret_cast<const bf16*>(address(operands, product.src, first)), product.src.stride,
                      static_cast<const thin::Pair*>(stage.weights),
-                     reinterpret_cast<bf16*>(address(operands, product.dst, first)), product.dst.stride, rows, product.n,
-                     product.k, product.scale, product.accumulate);
+                     reinterpret_cast<bf16*>(address(operands, product.dst, first)), product.dst.stride, rows,
+                     product.n, product.k, product.scale, product.accumulate);
       continue;
     }
     const float* bias = product.bias >= 0 ? operands.inputs[product.bias].as<const float>() : nullptr;
@@ -119,8 +119,8 @@ void RowProducts::run(const Operands& operands) {
     const RowProduct& product = stage.product;
     char* place = static_cast<char*>(scratch_.data()) + stage.weights_at;
     if (stage.thin) {
-      thin::pack_pairs(operands.inputs[product.adapter_input].as<const bf16>(), product.adapter_row, product.adapter_column,
-                       product.k, product.n, reinterpret_cast<thin::Pair*>(place));
+      thin::pack_pairs(operands.inputs[product.adapter_input].as<const bf16>(), product.adapter_row,
+                       product.adapter_column, product.k, product.n, reinterpret_cast<thin::Pair*>(place));
       stage.weights = place;
     } else {
       stage.weights = stage.product.weights.prepare(operands, place);
@@ -136,9 +136,8 @@ void RowProducts::run(const Operands& operands) {
     }
     return;
   }
-  parallel_for(rows_, block_rows_, [&](int64_t begin, int64_t end) {
-    run_block(operands, omp_get_thread_num(), begin, end - begin);
-  });
+  parallel_for(rows_, block_rows_,
+               [&](int64_t begin, int64_t end) { run_block(operands, omp_get_thread_num(), begin, end - begin); });
 }
 
 }  // namespace lorikeet::cpu

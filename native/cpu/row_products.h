@@ -1,6 +1,6 @@
-// A sequence of matrix products over the same M rows: dst[M, n] = scale * src[M, k] * weights (+ bias) (+ dst). The fused
-// low-rank product of `linear` and its gradients are such sequences. They are run block of rows by block of rows, each block
-// on one thread, so that what one product writes is still in its core's cache when the next one adds to it.
+// A sequence of matrix products over the same M rows: dst[M, n] = scale * src[M, k] * weights (+ bias) (+ dst). The
+// fused low-rank product of `linear` and its gradients are such sequences. They are run block of rows by block of rows,
+// each block on one thread, so that what one product writes is still in its core's cache when the next one adds to it.
 #pragma once
 
 #include "../core/kernel.h"
@@ -26,8 +26,8 @@ struct RowProduct {
 
   WeightFeed weights;  // dims {k, n}
 
-  // A factor of an adapter: element (p, j) of the operand `weights` at [p * row + j * column]. Such products run in thin.h
-  // where that is faster.
+  // A factor of an adapter: element (p, j) of the operand `weights` at [p * row + j * column]. Such products run in
+  // thin.h where that is faster.
   bool adapter = false;
   size_t adapter_input = 0;
   int64_t adapter_row = 0;
@@ -54,9 +54,9 @@ class RowProducts {
   struct Stage {
     RowProduct product;
     bool thin = false;
-    Matmul block;  // of block_rows_ rows
-    Matmul rest;   // of the last block
-    int64_t weights_at = 0;  // bytes into the scratch
+    Matmul block;                   // of block_rows_ rows
+    Matmul rest;                    // of the last block
+    int64_t weights_at = 0;         // bytes into the scratch
     const void* weights = nullptr;  // for the run under way
   };
   void run_block(const Operands& operands, int slot, int64_t first, int64_t rows);

@@ -29,8 +29,8 @@ inline __m512i broadcast(const bf16* pair) {
 
 // R rows of c by V vectors of 16 columns, the last of which is cut by `last`.
 template <int R, int V>
-inline void multiply_block(const bf16* a, int64_t a_row, const Pair* w, int64_t steps, bf16* c, int64_t c_row, int64_t k,
-                           float scale, bool accumulate, __mmask16 last) {
+inline void multiply_block(const bf16* a, int64_t a_row, const Pair* w, int64_t steps, bf16* c, int64_t c_row,
+                           int64_t k, float scale, bool accumulate, __mmask16 last) {
   __m512 sum[R][V];
   LORIKEET_UNROLL for (int r = 0; r < R; r++) {
     LORIKEET_UNROLL for (int v = 0; v < V; v++) sum[r][v] = _mm512_setzero_ps();
@@ -56,7 +56,8 @@ inline void multiply_block(const bf16* a, int64_t a_row, const Pair* w, int64_t 
       __m512 value;
       if (accumulate) {
         const __m256i before = _mm256_maskz_loadu_epi16(mask, place);
-        value = _mm512_fmadd_ps(sum[r][v], factor, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(before), 16)));
+        value = _mm512_fmadd_ps(sum[r][v], factor,
+                                _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(before), 16)));
       } else {
         value = _mm512_mul_ps(sum[r][v], factor);
       }
@@ -66,8 +67,8 @@ inline void multiply_block(const bf16* a, int64_t a_row, const Pair* w, int64_t 
 }
 
 template <int R, int V>
-int64_t multiply_rows(const bf16* a, int64_t a_row, const Pair* w, bf16* c, int64_t c_row, int64_t m, int64_t k, float scale,
-                      bool accumulate, __mmask16 last) {
+int64_t multiply_rows(const bf16* a, int64_t a_row, const Pair* w, bf16* c, int64_t c_row, int64_t m, int64_t k,
+                      float scale, bool accumulate, __mmask16 last) {
   int64_t row = 0;
   for (; row + R <= m; row += R) {
     multiply_block<R, V>(a + row * a_row, a_row, w, (k + 1) / 2, c + row * c_row, c_row, k, scale, accumulate, last);
@@ -75,10 +76,11 @@ int64_t multiply_rows(const bf16* a, int64_t a_row, const Pair* w, bf16* c, int6
   return row;
 }
 
-// All rows by V vectors: blocks of R rows, then of four, then single ones. 24 sums and a few factors fill the registers.
+// All rows by V vectors: blocks of R rows, then of four, then single ones. 24 sums and a few factors fill the
+// registers.
 template <int V>
-void multiply_columns(const bf16* a, int64_t a_row, const Pair* w, bf16* c, int64_t c_row, int64_t m, int64_t k, float scale,
-                      bool accumulate, __mmask16 last) {
+void multiply_columns(const bf16* a, int64_t a_row, const Pair* w, bf16* c, int64_t c_row, int64_t m, int64_t k,
+                      float scale, bool accumulate, __mmask16 last) {
   constexpr int kRows = V == 4 ? 6 : 12;
   int64_t row = multiply_rows<kRows, V>(a, a_row, w, c, c_row, m, k, scale, accumulate, last);
   row += multiply_rows<4, V>(a + row * a_row, a_row, w, c + row * c_row, c_row, m - row, k, scale, accumulate, last);
@@ -87,10 +89,10 @@ void multiply_columns(const bf16* a, int64_t a_row, const Pair* w, bf16* c, int6
 
 // Columns first..first + 32 of `wide` (32 or as the masks say) and J columns of thin.
 template <int J>
-void reduce_panel(const Pair* thin, int64_t n, const bf16* wide, int64_t wide_row, int64_t m, __mmask32 mask, float scale,
-                  float* sum, int64_t sum_thin, int64_t sum_wide, int64_t columns) {
-  const __m512i low_lanes = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6, 37, 5,
-                                             36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
+void reduce_panel(const Pair* thin, int64_t n, const bf16* wide, int64_t wide_row, int64_t m, __mmask32 mask,
+                  float scale, float* sum, int64_t sum_thin, int64_t sum_wide, int64_t columns) {
+  const __m512i low_lanes = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7, 38, 6,
+                                             37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
   const __m512i high_lanes = _mm512_add_epi16(low_lanes, _mm512_set1_epi16(16));
   __m512 low[J], high[J];
   LORIKEET_UNROLL for (int j = 0; j < J; j++) low[j] = high[j] = _mm512_setzero_ps();
@@ -120,8 +122,8 @@ void reduce_panel(const Pair* thin, int64_t n, const bf16* wide, int64_t wide_ro
 
 }  // namespace
 
-void multiply(const bf16* a, int64_t a_row, const Pair* w, bf16* c, int64_t c_row, int64_t m, int64_t n, int64_t k, float scale,
-              bool accumulate) {
+void multiply(const bf16* a, int64_t a_row, const Pair* w, bf16* c, int64_t c_row, int64_t m, int64_t n, int64_t k,
+              float scale, bool accumulate) {
   const int64_t steps = (k + 1) / 2;
   for (int64_t j = 0; j < n;) {
     const int64_t vectors = (n - j + 15) / 16;
@@ -136,16 +138,16 @@ void multiply(const bf16* a, int64_t a_row, const Pair* w, bf16* c, int64_t c_ro
   }
 }
 
-// Rows summed before going on to the next columns: they should still be in the second-level cache when the next J columns of
-// thin come by. Without such chunks 1280 columns over 4096 rows run at a sixth of the rate.
+// Rows summed before going on to the next columns: they should still be in the second-level cache when the next J
+// columns of thin come by. Without such chunks 1280 columns over 4096 rows run at a sixth of the rate.
 static int64_t chunk_rows(int64_t wide_row) {
   int64_t rows = 1024;
   while (rows > 256 && rows * wide_row > 1 << 20) rows /= 2;
   return rows;
 }
 
-void reduce(const Pair* thin, const bf16* wide, int64_t wide_row, int64_t m, int64_t n, int64_t first, int64_t last, float scale,
-            float* sum, int64_t sum_thin, int64_t sum_wide) {
+void reduce(const Pair* thin, const bf16* wide, int64_t wide_row, int64_t m, int64_t n, int64_t first, int64_t last,
+            float scale, float* sum, int64_t sum_thin, int64_t sum_wide) {
   const int64_t chunk = chunk_rows(wide_row);
   for (int64_t p = 0; p < m; p += chunk) {
     for (int64_t i = first; i < last; i += kPanel) {
@@ -154,13 +156,16 @@ void reduce(const Pair* thin, const bf16* wide, int64_t wide_row, int64_t m, int
       for (int64_t j = 0; j < n;) {
         float* place = sum + j * sum_thin + i * sum_wide;
         const auto panel = [&](auto reduce_some) {
-          reduce_some(thin + p / 2 * n + j, n, wide + p * wide_row + i, wide_row, std::min(chunk, m - p), mask, scale, place,
-                      sum_thin, sum_wide, columns);
+          reduce_some(thin + p / 2 * n + j, n, wide + p * wide_row + i, wide_row, std::min(chunk, m - p), mask, scale,
+                      place, sum_thin, sum_wide, columns);
         };
         const int64_t left = n - j;
-        if (left >= 8) panel(reduce_panel<8>), j += 8;
-        else if (left >= 4) panel(reduce_panel<4>), j += 4;
-        else panel(reduce_panel<1>), j += 1;
+        if (left >= 8)
+          panel(reduce_panel<8>), j += 8;
+        else if (left >= 4)
+          panel(reduce_panel<4>), j += 4;
+        else
+          panel(reduce_panel<1>), j += 1;
       }
     }
   }

@@ -18,13 +18,16 @@ WeightFeed WeightFeed::of_operand(size_t input, const Desc& plain, const Desc& w
   return feed;
 }
 
-static const Desc& desc_of(const PackedWeight& weight) { return dynamic_cast<const DnnlLayout&>(*weight.layout).packed(); }
+static const Desc& desc_of(const PackedWeight& weight) {
+  return dynamic_cast<const DnnlLayout&>(*weight.layout).packed();
+}
 
 WeightFeed WeightFeed::of_store(const KernelRequest& request, size_t input, const std::string& role, const Desc& plain,
                                 const Desc& wanted, bool turned) {
   WeightFeed feed;
   request.use_own_layout(input);
-  feed.stored_ = request.weights.packed(request.inputs[input].name, role, std::make_shared<DnnlLayout>(plain, wanted, turned));
+  feed.stored_ =
+      request.weights.packed(request.inputs[input].name, role, std::make_shared<DnnlLayout>(plain, wanted, turned));
   feed.rearrange(desc_of(*feed.stored_), wanted, false);
   return feed;
 }

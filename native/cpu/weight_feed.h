@@ -1,5 +1,6 @@
-// How the weights of one primitive reach it: as the operand or the stored copy is, or rearranged into the scratch before
-// every run. The second is for weights that change (trainable) and for copies that serve several directions or sizes.
+// How the weights of one primitive reach it: as the operand or the stored copy is, or rearranged into the scratch
+// before every run. The second is for weights that change (trainable) and for copies that serve several directions or
+// sizes.
 #pragma once
 
 #include "../core/kernel.h"
@@ -20,8 +21,8 @@ class WeightFeed {
                              const Desc& wanted, bool turned = false);
 
   // The same copy for another direction: its axes exchanged (a matrix), or turned (a convolution).
-  static WeightFeed of_store_exchanged(const KernelRequest& request, size_t input, const std::string& role, const Desc& plain,
-                                       const Desc& held, const Desc& wanted, bool turned);
+  static WeightFeed of_store_exchanged(const KernelRequest& request, size_t input, const std::string& role,
+                                       const Desc& plain, const Desc& held, const Desc& wanted, bool turned);
 
   const Desc& desc() const { return desc_; }  // of what prepare() returns
   int64_t scratch_bytes() const { return scratch_bytes_; }

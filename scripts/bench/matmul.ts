@@ -1,11 +1,11 @@
 /**
- * Rates of the matrix ops on the shapes of Stable Diffusion 1.5 at 512x512, in GFLOP/s and as a share of the best rate that
- * any plain product reached in the same run.
+ * Rates of the matrix ops on the shapes of Stable Diffusion 1.5 at 512x512, in GFLOP/s and as a share of the best rate
+ * that any of them reached in the same run.
  *
  *     npx ts-node --transpile-only scripts/bench/matmul.ts [f32|bf16] [threads] [filter]
  *
- * Each op runs some dozen times in one program; the time is the smallest of several. With one thread it is processor time,
- * so that other load on the machine hardly disturbs.
+ * Each op runs some dozen times in one program; the time is the smallest of several. With one thread it is processor
+ * time, so that other load on the machine hardly disturbs.
  */
 import { formatVersion, type Program, type ProgramTensor } from '../../lib/graph/program'
 import { devices, openEngine, type Engine, type Values } from '../../lib/native'
@@ -34,11 +34,21 @@ function lowRank(n: number, rank: number) {
 }
 
 function linear(m: number, n: number, k: number, rank = 0): Case {
-  const adapter: Operand[] = rank ? [{ shape: [rank, k], space: 'buffer' }, { shape: [n, rank], space: 'buffer' }] : []
+  const adapter: Operand[] = rank
+    ? [
+        { shape: [rank, k], space: 'buffer' },
+        { shape: [n, rank], space: 'buffer' },
+      ]
+    : []
   return {
     name: `linear ${m}x${n}x${k}${rank ? ` rank ${rank}` : ''}`,
     op: 'linear',
-    inputs: [{ shape: [m, k] }, { shape: [n, k], space: 'weight' }, { shape: [n], dtype: 'f32', space: 'weight' }, ...adapter],
+    inputs: [
+      { shape: [m, k] },
+      { shape: [n, k], space: 'weight' },
+      { shape: [n], dtype: 'f32', space: 'weight' },
+      ...adapter,
+    ],
     outputs: [{ shape: [m, n] }, ...(rank ? [{ shape: [m, rank] }] : [])],
     attributes: rank ? lowRank(n, rank) : noAdapters,
     flops: 2 * m * (n * k + rank * (n + k)),
@@ -49,7 +59,11 @@ function linearInputGrad(m: number, n: number, k: number, rank = 0): Case {
   return {
     name: `linear_input_grad ${m}x${n}x${k}${rank ? ` rank ${rank}` : ''}`,
     op: 'linear_input_grad',
-    inputs: [{ shape: [m, n] }, { shape: [n, k], space: 'weight' }, ...(rank ? [{ shape: [m, rank] }, { shape: [rank, k], space: 'buffer' as const }] : [])],
+    inputs: [
+      { shape: [m, n] },
+      { shape: [n, k], space: 'weight' },
+      ...(rank ? [{ shape: [m, rank] }, { shape: [rank, k], space: 'buffer' as const }] : []),
+    ],
     outputs: [{ shape: [m, k] }],
     attributes: { adapters: rank ? 1 : 0 },
     flops: 2 * m * k * (n + rank),
@@ -78,7 +92,14 @@ function weightGrad(m: number, n: number, k: number): Case {
   }
 }
 
-function conv(op: 'conv2d' | 'conv2d_input_grad' | 'conv2d_weight_grad', size: number, c: number, o: number, k = 3, stride = 1): Case {
+function conv(
+  op: 'conv2d' | 'conv2d_input_grad' | 'conv2d_weight_grad',
+  size: number,
+  c: number,
+  o: number,
+  k = 3,
+  stride = 1,
+): Case {
   const to = size / stride
   const p = k === 3 ? 1 : 0
   const x: Operand = { shape: [1, size, size, c] }
@@ -99,26 +120,59 @@ function conv(op: 'conv2d' | 'conv2d_input_grad' | 'conv2d_weight_grad', size: n
 }
 
 const cases: Case[] = [
-  ...[[4096, 320, 320], [4096, 2560, 320], [4096, 320, 1280], [1024, 640, 640], [1024, 5120, 640], [1024, 640, 2560],
-    [256, 1280, 1280], [256, 10240, 1280], [256, 1280, 5120], [64, 1280, 1280], [77, 320, 768], [1, 1280, 320]].flatMap(([m, n, k]) => [
+  ...[
+    [4096, 320, 320],
+    [4096, 2560, 320],
+    [4096, 320, 1280],
+    [1024, 640, 640],
+    [1024, 5120, 640],
+    [1024, 640, 2560],
+    [256, 1280, 1280],
+    [256, 10240, 1280],
+    [256, 1280, 5120],
+    [64, 1280, 1280],
+    [77, 320, 768],
+    [1, 1280, 320],
+  ].flatMap(([m, n, k]) => [
     linear(m!, n!, k!),
     ...[8, 16, 128].map((rank) => linear(m!, n!, k!, rank)),
     linearInputGrad(m!, n!, k!),
     ...[8, 16, 128].map((rank) => linearInputGrad(m!, n!, k!, rank)),
   ]),
   ...[8, 16, 128].flatMap((r) => [
-    lowRankDh(4096, 320, r), lowRankDh(256, 1280, r),
-    weightGrad(4096, r, 320), weightGrad(4096, 320, r), weightGrad(1024, r, 640), weightGrad(1024, 640, r), weightGrad(256, r, 1280), weightGrad(256, 1280, r),
-    weightGrad(1024, 5120, r), weightGrad(256, r, 5120), weightGrad(77, r, 768),
+    lowRankDh(4096, 320, r),
+    lowRankDh(256, 1280, r),
+    weightGrad(4096, r, 320),
+    weightGrad(4096, 320, r),
+    weightGrad(1024, r, 640),
+    weightGrad(1024, 640, r),
+    weightGrad(256, r, 1280),
+    weightGrad(256, 1280, r),
+    weightGrad(1024, 5120, r),
+    weightGrad(256, r, 5120),
+    weightGrad(77, r, 768),
   ]),
-  weightGrad(4096, 320, 320), weightGrad(256, 1280, 1280),
+  weightGrad(4096, 320, 320),
+  weightGrad(256, 1280, 1280),
   ...(['conv2d', 'conv2d_input_grad', 'conv2d_weight_grad'] as const).flatMap((op) => [
-    conv(op, 64, 320, 320), conv(op, 64, 960, 320), conv(op, 32, 640, 640), conv(op, 16, 1280, 1280), conv(op, 8, 1280, 1280),
-    conv(op, 64, 320, 320, 3, 2), conv(op, 64, 4, 320), conv(op, 64, 320, 4), conv(op, 64, 320, 16),
+    conv(op, 64, 320, 320),
+    conv(op, 64, 960, 320),
+    conv(op, 32, 640, 640),
+    conv(op, 16, 1280, 1280),
+    conv(op, 8, 1280, 1280),
+    conv(op, 64, 320, 320, 3, 2),
+    conv(op, 64, 4, 320),
+    conv(op, 64, 320, 4),
+    conv(op, 64, 320, 16),
   ]),
 ]
 
-function programOf(engine: Engine, test: Case, dtype: DType, calls: number): { program: Program; values: Record<string, Values>; ready: Promise<void> } {
+function programOf(
+  engine: Engine,
+  test: Case,
+  dtype: DType,
+  calls: number,
+): { program: Program; values: Record<string, Values>; ready: Promise<void> } {
   const { name, op, inputs, outputs, attributes } = test
   let arenaBytes = 0
   const tensors: ProgramTensor[] = []
@@ -132,16 +186,26 @@ function programOf(engine: Engine, test: Case, dtype: DType, calls: number): { p
     const label = `${name} ${side}${i}`
     const offset = space === 'arena' ? arenaBytes : 0
     if (space === 'arena') arenaBytes += Math.ceil((count * 4) / 64) * 64
-    if (space === 'weight') weights.push({ name: label, dtype: type, shape, sources: [{ kind: 'normal', seed: 1, stream: i, std: 0.02, shape }] })
+    if (space === 'weight')
+      weights.push({
+        name: label,
+        dtype: type,
+        shape,
+        sources: [{ kind: 'normal', seed: 1, stream: i, std: 0.02, shape }],
+      })
     if (space === 'buffer') engine.createBuffer(label, count * (type === 'f32' ? 4 : 2))
-    if (space === 'arena' && side === 'i') values[label] = Float32Array.from({ length: count }, (_, at) => ((at * 7919) % 1000) / 500 - 1)
+    if (space === 'arena' && side === 'i')
+      values[label] = Float32Array.from({ length: count }, (_, at) => ((at * 7919) % 1000) / 500 - 1)
     tensors.push({ dtype: type, shape, space, offset, name: label })
     return tensors.length - 1
   }
   const from = inputs.map((operand, i) => place(operand, i, 'i'))
   const to = outputs.map((operand, i) => place(operand, i, 'o'))
   const program: Program = {
-    version: formatVersion, label: name, arenaBytes, tensors,
+    version: formatVersion,
+    label: name,
+    arenaBytes,
+    tensors,
     instructions: Array.from({ length: calls }, () => ({ op, inputs: from, outputs: to, attributes })),
     inputs: tensors.flatMap((tensor, i) => (tensor.name in values ? [{ name: tensor.name, tensor: i }] : [])),
     outputs: [],
@@ -159,7 +223,8 @@ async function measure(test: Case, dtype: DType, threads?: number): Promise<numb
     await ready
     runs.push([{ program: engine.compile(program), inputs: values }])
   }
-  const now = () => (threads === 1 ? process.cpuUsage().user / 1000 + process.cpuUsage().system / 1000 : performance.now())
+  const now = () =>
+    threads === 1 ? process.cpuUsage().user / 1000 + process.cpuUsage().system / 1000 : performance.now()
   const best = [Infinity, Infinity]
   for (let repeat = 0; repeat < 5; repeat++)
     for (const [i, run] of runs.entries()) {
@@ -182,7 +247,10 @@ async function main(): Promise<void> {
   }
   const peak = Math.max(...results.map(({ rate }) => rate))
   for (const { test, ms, rate } of results)
-    console.log(`${test.name.padEnd(48)} ${ms.toFixed(3).padStart(9)} ms ${rate.toFixed(0).padStart(6)} GFLOP/s ${((100 * rate) / peak).toFixed(0).padStart(4)} %`)
+    console.log(
+      `${test.name.padEnd(48)} ${ms.toFixed(3).padStart(9)} ms ${rate.toFixed(0).padStart(6)} GFLOP/s ` +
+        `${((100 * rate) / peak).toFixed(0).padStart(4)} %`,
+    )
 }
 
 void main()

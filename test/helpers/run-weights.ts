@@ -38,13 +38,24 @@ export interface WeightOperand {
 export type Input = TestTensor | WeightOperand | undefined
 
 /** A program of one op; inputs and outputs that are not weights are ports `i0`, `i1`, .. and `o0`, `o1`, .. */
-export function programOf(op: string, inputs: Input[], outputs: TestTensor[], attributes: Program['instructions'][number]['attributes']): Program {
+export function programOf(
+  op: string,
+  inputs: Input[],
+  outputs: TestTensor[],
+  attributes: Program['instructions'][number]['attributes'],
+): Program {
   let arenaBytes = 0
   const tensors: ProgramTensor[] = []
   const place = (operand: Input, name: string): number => {
     if (!operand) return -1
     if ('weight' in operand) {
-      tensors.push({ dtype: operand.tensor.dtype, shape: operand.tensor.shape, space: 'weight', offset: 0, name: operand.weight })
+      tensors.push({
+        dtype: operand.tensor.dtype,
+        shape: operand.tensor.shape,
+        space: 'weight',
+        offset: 0,
+        name: operand.weight,
+      })
     } else {
       tensors.push({ dtype: operand.dtype, shape: operand.shape, space: 'arena', offset: arenaBytes, name })
       arenaBytes += Math.ceil((elements(operand.shape) * 4) / 64) * 64
@@ -59,7 +70,9 @@ export function programOf(op: string, inputs: Input[], outputs: TestTensor[], at
     arenaBytes,
     tensors,
     instructions: [{ op, inputs: from, outputs: to, attributes }],
-    inputs: inputs.flatMap((operand, i) => (operand && !('weight' in operand) ? [{ name: `i${i}`, tensor: from[i]! }] : [])),
+    inputs: inputs.flatMap((operand, i) =>
+      operand && !('weight' in operand) ? [{ name: `i${i}`, tensor: from[i]! }] : [],
+    ),
     outputs: to.map((tensor, i) => ({ name: `o${i}`, tensor })),
   }
 }
@@ -85,7 +98,9 @@ export async function runWithWeights(
   try {
     const stored = Object.fromEntries(weights.map((i) => [`w${i}`, inputs[i]!]))
     await addTensors(engine, stored)
-    const operands = inputs.map((operand, i): Input => (weights.includes(i) ? { weight: `w${i}`, tensor: operand! } : operand))
+    const operands = inputs.map((operand, i): Input =>
+      weights.includes(i) ? { weight: `w${i}`, tensor: operand! } : operand,
+    )
     const handle = engine.compile(programOf(op, operands, outputs, attributes))
     const [result] = await engine.run([{ program: handle, inputs: portValues(operands) }])
     return outputs.map((_, i) => result![`o${i}`] as Float32Array)

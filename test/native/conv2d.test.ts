@@ -1,6 +1,16 @@
 import test, { type ExecutionContext } from 'ava'
 import { relativeL2 } from '../helpers/fixture-tensors'
-import { buffer, elements, normals, randomTensor, rounded, runOp, tensor, type ComputeDType, type TestTensor } from '../helpers/run-op'
+import {
+  buffer,
+  elements,
+  normals,
+  randomTensor,
+  rounded,
+  runOp,
+  tensor,
+  type ComputeDType,
+  type TestTensor,
+} from '../helpers/run-op'
 import { runWithWeights } from '../helpers/run-weights'
 
 const dtypes = ['f32', 'bf16'] as const
@@ -33,7 +43,7 @@ const outputOf = ({ image: [n, h, w], k, stride, padding: p }: Geometry): [numbe
   Math.floor((w + p[2] + p[3] - k[1]) / stride) + 1,
 ]
 
-/** Visits every product of the convolution: indices into output (per o), input (per c) and weight [O, kh, kw, C] (per o, c). */
+/** Visits every pair of pixels that the convolution joins, with the tap of the window between them. */
 function eachTap(g: Geometry, visit: (outputPixel: number, inputPixel: number, tap: number) => void): void {
   const [, h, w] = g.image
   const [n, ho, wo] = outputOf(g)
@@ -73,14 +83,24 @@ for (const dtype of dtypes) {
 
     test(`conv2d convolves with ${where}, bias and adapters in ${dtype}`, async (t) => {
       for (const g of geometries) {
-        const c = g.image[3], o = g.o, r = g.rank ?? 0
+        const c = g.image[3],
+          o = g.o,
+          r = g.rank ?? 0
         const x = randomTensor(dtype, g.image, 1)
         const w = randomTensor(dtype, [o, ...g.k, c], 2, 1 / Math.sqrt(c * 9))
         const bias = frozen ? randomTensor('f32', [o], 3) : undefined
         const down = randomTensor(dtype, [r, ...g.k, c], 4, 1 / Math.sqrt(c * 9))
         const up = randomTensor(dtype, [o, r], 5)
         const shape = [...outputOf(g), o]
-        const attributes = { stride: g.stride, padding: [...g.padding], adapters: r ? 1 : 0, up_adapter: r ? [0] : [], up_column: r ? [0] : [], up_rank: r ? [0] : [], scale: r ? [0.8] : [] }
+        const attributes = {
+          stride: g.stride,
+          padding: [...g.padding],
+          adapters: r ? 1 : 0,
+          up_adapter: r ? [0] : [],
+          up_column: r ? [0] : [],
+          up_rank: r ? [0] : [],
+          scale: r ? [0.8] : [],
+        }
         const inputs = [x, w, bias, ...(r ? [down, up] : [])]
         const outputs = [tensor(dtype, shape), ...(r ? [tensor(dtype, [...outputOf(g), r])] : [])]
         const got = frozen
@@ -99,7 +119,9 @@ for (const dtype of dtypes) {
 
     test(`conv2d_input_grad is the transposed convolution with ${where} and adapters in ${dtype}`, async (t) => {
       for (const g of geometries) {
-        const c = g.image[3], o = g.o, r = g.rank ?? 0
+        const c = g.image[3],
+          o = g.o,
+          r = g.rank ?? 0
         const w = randomTensor(dtype, [o, ...g.k, c], 2, 1 / Math.sqrt(o * 9))
         const dy = randomTensor(dtype, [...outputOf(g), o], 6)
         const down = randomTensor(dtype, [r, ...g.k, c], 4, 1 / Math.sqrt(o * 9))
@@ -113,7 +135,8 @@ for (const dtype of dtypes) {
         const add = (gradient: number[], weight: number[], outputs: number) =>
           eachTap(g, (to, from, tap) => {
             for (let j = 0; j < outputs; j++)
-              for (let i = 0; i < c; i++) expected[from * c + i]! += gradient[to * outputs + j]! * weight[weightAt(g, j, tap, i)]!
+              for (let i = 0; i < c; i++)
+                expected[from * c + i]! += gradient[to * outputs + j]! * weight[weightAt(g, j, tap, i)]!
           })
         add(values(dy), values(w), o)
         if (r) add(values(dh), values(down), r)
@@ -124,7 +147,8 @@ for (const dtype of dtypes) {
 
   test(`conv2d_weight_grad adds its scaled sum to what is there, in ${dtype}`, async (t) => {
     for (const g of geometries) {
-      const c = g.image[3], o = g.o
+      const c = g.image[3],
+        o = g.o
       const x = randomTensor(dtype, g.image, 1)
       const dy = randomTensor(dtype, [...outputOf(g), o], 6)
       const shape = [o, ...g.k, c]
@@ -134,7 +158,8 @@ for (const dtype of dtypes) {
       const expected = [...before]
       eachTap(g, (to, from, tap) => {
         for (let j = 0; j < o; j++)
-          for (let i = 0; i < c; i++) expected[weightAt(g, j, tap, i)]! += 0.7 * values(dy)[to * o + j]! * values(x)[from * c + i]!
+          for (let i = 0; i < c; i++)
+            expected[weightAt(g, j, tap, i)]! += 0.7 * values(dy)[to * o + j]! * values(x)[from * c + i]!
       })
       close(t, dw!, expected, 'f32', `dw of ${JSON.stringify(g)}`)
     }

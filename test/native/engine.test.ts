@@ -9,7 +9,13 @@ import { rounded } from '../helpers/run-op'
 
 const open = (): Engine => openEngine({ device: 'cpu', computeDtype: 'f32', threads: 2 })
 
-const arena = (name: string, offset: number, shape = [4]): ProgramTensor => ({ dtype: 'f32', shape, space: 'arena', offset, name })
+const arena = (name: string, offset: number, shape = [4]): ProgramTensor => ({
+  dtype: 'f32',
+  shape,
+  space: 'arena',
+  offset,
+  name,
+})
 
 /** y = a + b over four numbers. */
 function adding(changes: Partial<Program> = {}): Program {
@@ -19,7 +25,10 @@ function adding(changes: Partial<Program> = {}): Program {
     arenaBytes: 192,
     tensors: [arena('a', 0), arena('b', 64), arena('y', 128)],
     instructions: [{ op: 'add', inputs: [0, 1], outputs: [2], attributes: {} }],
-    inputs: [{ name: 'a', tensor: 0 }, { name: 'b', tensor: 1 }],
+    inputs: [
+      { name: 'a', tensor: 0 },
+      { name: 'b', tensor: 1 },
+    ],
     outputs: [{ name: 'y', tensor: 2 }],
     ...changes,
   }
@@ -87,29 +96,64 @@ test('bad programs are refused with the place of the mistake', (t) => {
     [{ tensors: [arena('a', 0), arena('b', 64), arena('y', 128, [-4])] }, /negative extent/],
     [{ tensors: [arena('a', 0), arena('b', 64), arena('y', 128, [2 ** 40, 2 ** 40])] }, /too large/],
     [{ tensors: [arena('a', 0), arena('b', 64), arena('y', 130)] }, /not a multiple of its element size/],
-    [{ tensors: [arena('a', 0), arena('b', 64), { ...arena('y', 128), dtype: 'f8' }] }, /tensors\[2\]\.dtype: unknown dtype 'f8'/],
-    [{ tensors: [arena('a', 0), arena('b', 64), { ...arena('y', 128), shape: [1.5] }] }, /shape\[0\]: expected a whole number/],
-    [{ tensors: [{ ...arena('a', 0), space: 'weight', name: 'w' }, arena('b', 64), arena('y', 128)], inputs: [] }, /weight 'w' does not exist/],
-    [{ tensors: [arena('a', 0), arena('b', 64), { ...arena('y', 0), space: 'buffer' }] }, /buffer 'y', which does not exist/],
-    [{ instructions: [{ op: 'divide', inputs: [], outputs: [] }] }, /instruction 0 \(divide\): device cpu has no op 'divide'/],
+    [
+      { tensors: [arena('a', 0), arena('b', 64), { ...arena('y', 128), dtype: 'f8' }] },
+      /tensors\[2\]\.dtype: unknown dtype 'f8'/,
+    ],
+    [
+      { tensors: [arena('a', 0), arena('b', 64), { ...arena('y', 128), shape: [1.5] }] },
+      /shape\[0\]: expected a whole number/,
+    ],
+    [
+      { tensors: [{ ...arena('a', 0), space: 'weight', name: 'w' }, arena('b', 64), arena('y', 128)], inputs: [] },
+      /weight 'w' does not exist/,
+    ],
+    [
+      { tensors: [arena('a', 0), arena('b', 64), { ...arena('y', 0), space: 'buffer' }] },
+      /buffer 'y', which does not exist/,
+    ],
+    [
+      { instructions: [{ op: 'divide', inputs: [], outputs: [] }] },
+      /instruction 0 \(divide\): device cpu has no op 'divide'/,
+    ],
     [{ instructions: [{ op: 'add', inputs: [0], outputs: [2] }] }, /instruction 0 \(add\) 'y':/],
-    [{ instructions: [{ op: 'add', inputs: [0, 1], outputs: [2], attributes: { x: {} } }] }, /attributes\.x: expected a number, text or a list/],
-    [{ inputs: [{ name: 'a', tensor: 0 }, { name: 'a', tensor: 1 }] }, /input 'a' appears twice/],
+    [
+      { instructions: [{ op: 'add', inputs: [0, 1], outputs: [2], attributes: { x: {} } }] },
+      /attributes\.x: expected a number, text or a list/,
+    ],
+    [
+      {
+        inputs: [
+          { name: 'a', tensor: 0 },
+          { name: 'a', tensor: 1 },
+        ],
+      },
+      /input 'a' appears twice/,
+    ],
     [{ outputs: [{ name: 'y', tensor: 3 }] }, /output 'y' refers to tensor 3 of 3/],
     [{ label: undefined }, /program\.label: expected text, got undefined/],
   ]
-  for (const [changes, message] of cases) t.throws(() => engine.compile(adding(changes as Partial<Program>)), { message })
-  t.throws(() => engine.compile(undefined as unknown as Program), { message: /program: expected an object, got undefined/ })
+  for (const [changes, message] of cases)
+    t.throws(() => engine.compile(adding(changes as Partial<Program>)), { message })
+  t.throws(() => engine.compile(undefined as unknown as Program), {
+    message: /program: expected an object, got undefined/,
+  })
   t.is(engine.memory().arena, 0)
   engine.close()
 })
 
 test('a frozen weight cannot be written, nor be a port', async (t) => {
   const engine = open()
-  await engine.addWeights([{ name: 'w', dtype: 'f32', shape: [4], sources: [{ kind: 'constant', value: 1, shape: [4] }] }])
+  await engine.addWeights([
+    { name: 'w', dtype: 'f32', shape: [4], sources: [{ kind: 'constant', value: 1, shape: [4] }] },
+  ])
   const w: ProgramTensor = { ...arena('w', 0), space: 'weight' }
-  t.throws(() => engine.compile(adding({ tensors: [arena('a', 0), arena('b', 64), w] })), { message: /would write the weight 'w'/ })
-  t.throws(() => engine.compile(adding({ tensors: [w, arena('b', 64), arena('y', 128)] })), { message: /input 'a' is the weight 'w'/ })
+  t.throws(() => engine.compile(adding({ tensors: [arena('a', 0), arena('b', 64), w] })), {
+    message: /would write the weight 'w'/,
+  })
+  t.throws(() => engine.compile(adding({ tensors: [w, arena('b', 64), arena('y', 128)] })), {
+    message: /input 'a' is the weight 'w'/,
+  })
   const bf16: ProgramTensor = { ...w, shape: [2] }
   const program = adding({ tensors: [bf16, arena('b', 64), arena('y', 128)], inputs: [{ name: 'b', tensor: 1 }] })
   t.throws(() => engine.compile(program), { message: /weight 'w' has shape \[4\], the program expects \[2\]/ })
@@ -126,7 +170,10 @@ test('inputs are checked by name, kind and length', async (t) => {
   await refused({ ...inputs(), c: four(1) }, /has no input 'c'/)
   await refused({ ...inputs(), a: four(1) }, /input 'a' has 1 elements, expected shape \[4\]/)
   await refused({ ...inputs(), a: new Int32Array(4) }, /input 'a' is f32: expected a Float32Array/)
-  await refused({ ...inputs(), a: new Float64Array(4) }, /inputs\.a: expected a Float32Array or an Int32Array, got a typed array/)
+  await refused(
+    { ...inputs(), a: new Float64Array(4) },
+    /inputs\.a: expected a Float32Array or an Int32Array, got a typed array/,
+  )
   await refused({ ...inputs(), a: [1, 2, 3, 4] }, /inputs\.a: expected a Float32Array/)
   await refused(7, /steps\[0\]\.inputs: expected an object, got a number/)
   t.deepEqual((await engine.run([{ program, inputs: inputs() }]))[0]!.y, four(11, 22, 33, 44))
@@ -139,7 +186,9 @@ test('wrong handles and closed engines are errors', async (t) => {
   await t.throwsAsync(engine.run([{ program: program + 1, inputs: {} }]), { message: /handle 2 is not compiled here/ })
   t.throws(() => engine.release(99), { message: /handle 99/ })
   engine.release(program)
-  await t.throwsAsync(engine.run([{ program, inputs: inputs() }]), { message: /handle 1 is not compiled here, or was released/ })
+  await t.throwsAsync(engine.run([{ program, inputs: inputs() }]), {
+    message: /handle 1 is not compiled here, or was released/,
+  })
   const again = engine.compile(adding())
   const pending = Array.from({ length: 20 }, () => engine.run([{ program: again, inputs: inputs() }]))
   engine.close()
@@ -156,8 +205,12 @@ test('wrong handles and closed engines are errors', async (t) => {
 test('an engine needs a device and a compute dtype that exist', (t) => {
   t.throws(() => openEngine({ device: 'tpu', computeDtype: 'f32' }), { message: /no device 'tpu'/ })
   t.throws(() => openEngine({ device: 'cpu', computeDtype: 'i32' as 'f32' }), { message: /f32 or bf16/ })
-  t.throws(() => openEngine({ device: 'cpu', computeDtype: 'f32', threads: 0 }), { message: /options\.threads: expected a number from 1/ })
-  t.throws(() => openEngine(undefined as unknown as { device: string; computeDtype: 'f32' }), { message: /options: expected an object/ })
+  t.throws(() => openEngine({ device: 'cpu', computeDtype: 'f32', threads: 0 }), {
+    message: /options\.threads: expected a number from 1/,
+  })
+  t.throws(() => openEngine(undefined as unknown as { device: string; computeDtype: 'f32' }), {
+    message: /options: expected an object/,
+  })
 })
 
 test('buffers are zero at first, keep their bytes, and are read and written by bytes', (t) => {
@@ -193,10 +246,16 @@ test('pieces of a buffer are loaded from files and generators', async (t) => {
     { offset: 24, shape: [2], source: { kind: 'constant', value: -1, shape: [2] } },
   ])
   t.deepEqual(engine.readBuffer('params', 0, 10), four(0, 0, 8, 7, 6, 5, -1, -1, 0, 0))
-  await t.throwsAsync(engine.loadBuffer('params', [{ offset: 32, shape: [4], source }]), { message: /do not lie inside/ })
-  await t.throwsAsync(engine.loadBuffer('params', [{ offset: 0, shape: [3], source }]), { message: /cannot fill a piece of shape \[3\]/ })
+  await t.throwsAsync(engine.loadBuffer('params', [{ offset: 32, shape: [4], source }]), {
+    message: /do not lie inside/,
+  })
+  await t.throwsAsync(engine.loadBuffer('params', [{ offset: 0, shape: [3], source }]), {
+    message: /cannot fill a piece of shape \[3\]/,
+  })
   truncateSync(path, 12)
-  await t.throwsAsync(engine.loadBuffer('params', [{ offset: 0, shape: [4], source }]), { message: /lies outside the file of 12 bytes/ })
+  await t.throwsAsync(engine.loadBuffer('params', [{ offset: 0, shape: [4], source }]), {
+    message: /lies outside the file of 12 bytes/,
+  })
   engine.close()
   rmSync(folder, { recursive: true })
 })
@@ -241,5 +300,8 @@ test('engines live and die with the worker thread that opened them', async (t) =
       return reply
     }),
   )
-  t.deepEqual(replies, [[2, 2, 2, 2], [2, 2, 2, 2]])
+  t.deepEqual(replies, [
+    [2, 2, 2, 2],
+    [2, 2, 2, 2],
+  ])
 })

@@ -1,5 +1,15 @@
 import test, { type ExecutionContext } from 'ava'
-import { buffer, elements, normals, randomTensor, rounded, runOp, tensor, type ComputeDType, type TestTensor } from '../helpers/run-op'
+import {
+  buffer,
+  elements,
+  normals,
+  randomTensor,
+  rounded,
+  runOp,
+  tensor,
+  type ComputeDType,
+  type TestTensor,
+} from '../helpers/run-op'
 import { relativeL2 } from '../helpers/fixture-tensors'
 import { runWithWeights } from '../helpers/run-weights'
 
@@ -8,7 +18,9 @@ const values = (t: TestTensor) => t.data as number[]
 
 /** c[m, n] += scale * a[m, k] b[k, n], each factor seen through (row, column) -> element. */
 function addProduct(
-  c: number[], stride: number, column: number,
+  c: number[],
+  stride: number,
+  column: number,
   [m, n, k]: readonly [number, number, number],
   a: (row: number, inner: number) => number,
   b: (inner: number, column: number) => number,
@@ -38,7 +50,9 @@ interface Layer {
   ups: (rank: number) => [number, number, number, number][]
 }
 
-const whole = (n: number) => (rank: number): [number, number, number, number][] => [[0, n, 0, rank]]
+const whole =
+  (n: number) =>
+  (rank: number): [number, number, number, number][] => [[0, n, 0, rank]]
 
 const layers: Layer[] = [
   { m: 1, n: 24, k: 8, ranks: [], ups: whole(24) },
@@ -56,7 +70,9 @@ function operandsOf({ m, n, k, ranks, ups }: Layer, dtype: ComputeDType, withBia
   const w = randomTensor(dtype, [n, k], 2, 1 / Math.sqrt(k))
   const bias = withBias ? randomTensor('f32', [n], 3) : undefined
   const downs = ranks.map((r, a) => randomTensor(dtype, [r, k], 10 + a, 1 / Math.sqrt(k)))
-  const parts = ranks.flatMap((r, adapter) => ups(r).map(([column, columns, first, rank]) => ({ adapter, column, columns, first, rank })))
+  const parts = ranks.flatMap((r, adapter) =>
+    ups(r).map(([column, columns, first, rank]) => ({ adapter, column, columns, first, rank })),
+  )
   const upTensors = parts.map((p, u) => randomTensor(dtype, [p.columns, p.rank], 20 + u, 1 / Math.sqrt(p.rank)))
   const scale = ranks.map((_, a) => 0.7 + a)
   const attributes = {
@@ -80,19 +96,43 @@ for (const dtype of dtypes) {
         const got = frozen
           ? await runWithWeights('linear', inputs, outputs, attributes, { threads: 2 })
           : await runOp('linear', inputs, outputs, attributes)
-        const X = values(x), W = values(w)
+        const X = values(x),
+          W = values(w)
         const y = new Array<number>(m * n).fill(0).map((_, i) => (bias ? values(bias)[i % n]! : 0))
-        addProduct(y, n, 0, [m, n, k], (i, p) => X[i * k + p]!, (p, j) => W[j * k + p]!)
+        addProduct(
+          y,
+          n,
+          0,
+          [m, n, k],
+          (i, p) => X[i * k + p]!,
+          (p, j) => W[j * k + p]!,
+        )
         downs.forEach((down, a) => {
-          const r = ranks[a]!, A = values(down)
+          const r = ranks[a]!,
+            A = values(down)
           const h = new Array<number>(m * r).fill(0)
-          addProduct(h, r, 0, [m, r, k], (i, p) => X[i * k + p]!, (p, j) => A[j * k + p]!)
+          addProduct(
+            h,
+            r,
+            0,
+            [m, r, k],
+            (i, p) => X[i * k + p]!,
+            (p, j) => A[j * k + p]!,
+          )
           close(t, got[1 + a]!, h, dtype, `h ${a} of ${JSON.stringify(layer)}`)
           parts.forEach((part, u) => {
             if (part.adapter !== a) return
             const U = values(upTensors[u]!)
             const stored = Array.from(got[1 + a]!)
-            addProduct(y, n, part.column, [m, part.columns, part.rank], (i, p) => stored[i * r + part.first + p]!, (p, j) => U[j * part.rank + p]!, scale[a])
+            addProduct(
+              y,
+              n,
+              part.column,
+              [m, part.columns, part.rank],
+              (i, p) => stored[i * r + part.first + p]!,
+              (p, j) => U[j * part.rank + p]!,
+              scale[a],
+            )
           })
         })
         close(t, got[0]!, y, dtype, `y of ${JSON.stringify(layer)}, frozen ${frozen}`)
@@ -114,20 +154,51 @@ for (const dtype of dtypes) {
           ? await runWithWeights('linear_input_grad', inputs, outputs, attributes, { threads: 2 })
           : await runOp('linear_input_grad', inputs, outputs, attributes)
         const expected = new Array<number>(m * k).fill(0)
-        addProduct(expected, k, 0, [m, k, n], (i, p) => values(dy)[i * n + p]!, (p, j) => values(w)[p * k + j]!)
+        addProduct(
+          expected,
+          k,
+          0,
+          [m, k, n],
+          (i, p) => values(dy)[i * n + p]!,
+          (p, j) => values(w)[p * k + j]!,
+        )
         ranks.forEach((r, a) =>
-          addProduct(expected, k, 0, [m, k, r], (i, p) => values(dhs[a]!)[i * r + p]!, (p, j) => values(downs[a]!)[p * k + j]!),
+          addProduct(
+            expected,
+            k,
+            0,
+            [m, k, r],
+            (i, p) => values(dhs[a]!)[i * r + p]!,
+            (p, j) => values(downs[a]!)[p * k + j]!,
+          ),
         )
         close(t, dx!, expected, dtype, `dx of ${JSON.stringify(layer)}, frozen ${frozen}`)
       }
     }
   })
 
-  test(`low_rank_dh gathers the columns of each up, sums where they overlap and leaves the rest zero, in ${dtype}`, async (t) => {
+  test(`low_rank_dh gathers each up's columns, sums where they overlap, leaves the rest zero, in ${dtype}`, async (t) => {
     const cases = [
-      { m: 77, n: 24, rank: 6, ups: [[0, 8, 0, 2], [8, 8, 2, 2], [16, 8, 4, 2]] },
+      {
+        m: 77,
+        n: 24,
+        rank: 6,
+        ups: [
+          [0, 8, 0, 2],
+          [8, 8, 2, 2],
+          [16, 8, 4, 2],
+        ],
+      },
       { m: 700, n: 40, rank: 8, ups: [[0, 40, 0, 8]] },
-      { m: 3, n: 10, rank: 5, ups: [[0, 4, 1, 2], [5, 5, 2, 2]] },
+      {
+        m: 3,
+        n: 10,
+        rank: 5,
+        ups: [
+          [0, 4, 1, 2],
+          [5, 5, 2, 2],
+        ],
+      },
     ]
     for (const { m, n, rank, ups } of cases) {
       const dy = randomTensor(dtype, [m, n], 1)
@@ -136,7 +207,15 @@ for (const dtype of dtypes) {
       const [dh] = await runOp('low_rank_dh', [dy, ...tensors], [tensor(dtype, [m, rank])], attributes)
       const expected = new Array<number>(m * rank).fill(0)
       ups.forEach(([column, columns, first, r], u) =>
-        addProduct(expected, rank, first!, [m, r!, columns!], (i, p) => values(dy)[i * n + column! + p]!, (p, j) => values(tensors[u]!)[p * r! + j]!, 0.6),
+        addProduct(
+          expected,
+          rank,
+          first!,
+          [m, r!, columns!],
+          (i, p) => values(dy)[i * n + column! + p]!,
+          (p, j) => values(tensors[u]!)[p * r! + j]!,
+          0.6,
+        ),
       )
       close(t, dh!, expected, dtype, `dh of ${m} x ${n}`)
     }
@@ -155,7 +234,15 @@ for (const dtype of dtypes) {
       const dw = buffer('f32', [n, k], before)
       const [got] = await runOp('linear_weight_grad', [dy, x], [dw], { y_column: at[0], x_column: at[1], scale })
       const expected = [...before]
-      addProduct(expected, k, 0, [n, k, m], (i, p) => values(dy)[p * columns[0] + at[0] + i]!, (p, j) => values(x)[p * columns[1] + at[1] + j]!, scale)
+      addProduct(
+        expected,
+        k,
+        0,
+        [n, k, m],
+        (i, p) => values(dy)[p * columns[0] + at[0] + i]!,
+        (p, j) => values(x)[p * columns[1] + at[1] + j]!,
+        scale,
+      )
       close(t, got!, expected, 'f32', `dw ${n} x ${k} over ${m}`)
     }
   })
@@ -164,7 +251,8 @@ for (const dtype of dtypes) {
     const layer: Layer = { m: 1100, n: 64, k: 48, ranks: [16], ups: whole(64) }
     const { x, w, bias, downs, upTensors, attributes } = operandsOf(layer, dtype, true)
     const outputs = [tensor(dtype, [1100, 64]), tensor(dtype, [1100, 16])]
-    const run = (threads: number) => runWithWeights('linear', [x, w, bias, ...downs, ...upTensors], outputs, attributes, { threads })
+    const run = (threads: number) =>
+      runWithWeights('linear', [x, w, bias, ...downs, ...upTensors], outputs, attributes, { threads })
     t.deepEqual(await run(1), await run(2))
   })
 }

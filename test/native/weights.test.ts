@@ -25,14 +25,26 @@ function file(bytes: Uint8Array): string {
   return path
 }
 
-const bytesOf = (array: Float32Array | Float64Array | Uint16Array) => new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+const bytesOf = (array: Float32Array | Float64Array | Uint16Array) =>
+  new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
 
-function source(path: string, dtype: FileSource['dtype'], shape: number[], offset = 0, layout: FileSource['layout'] = 'plain'): FileSource {
+function source(
+  path: string,
+  dtype: FileSource['dtype'],
+  shape: number[],
+  offset = 0,
+  layout: FileSource['layout'] = 'plain',
+): FileSource {
   const size = { f32: 4, f16: 2, bf16: 2, f64: 8 }[dtype]
   return { kind: 'file', path, offset, bytes: shape.reduce((a, b) => a * b, size), dtype, shape, layout }
 }
 
-const spec = (name: string, dtype: 'f32' | 'bf16', shape: number[], ...sources: WeightSource[]): WeightSpec => ({ name, dtype, shape, sources })
+const spec = (name: string, dtype: 'f32' | 'bf16', shape: number[], ...sources: WeightSource[]): WeightSpec => ({
+  name,
+  dtype,
+  shape,
+  sources,
+})
 
 /** Value of half-precision bits, by the definition of IEEE 754. */
 function half(bits: number): number {
@@ -52,7 +64,17 @@ test('every f16 number is read exactly', async (t) => {
 })
 
 test('f32, f64 and bf16 are read, and rounded once to nearest even', async (t) => {
-  const numbers = [...normals(1000, 1), 1 + 2 ** -9, 1 + 3 * 2 ** -9, -1 - 2 ** -8 - 2 ** -20, Infinity, -Infinity, NaN, 1e-40, 3.4e38]
+  const numbers = [
+    ...normals(1000, 1),
+    1 + 2 ** -9,
+    1 + 3 * 2 ** -9,
+    -1 - 2 ** -8 - 2 ** -20,
+    Infinity,
+    -Infinity,
+    NaN,
+    1e-40,
+    3.4e38,
+  ]
   const shape = [numbers.length]
   const floats = Float32Array.from(numbers)
   const halves = new Uint16Array(new Uint32Array(floats.buffer).map((bits) => bits >>> 16))
@@ -65,7 +87,11 @@ test('f32, f64 and bf16 are read, and rounded once to nearest even', async (t) =
   ])
   same(t, engine.readWeight('wide'), floats)
   same(t, engine.readWeight('wider'), floats)
-  same(t, engine.readWeight('narrow'), Float32Array.from(halves, (h) => new Float32Array(Uint32Array.of(h << 16).buffer)[0]!))
+  same(
+    t,
+    engine.readWeight('narrow'),
+    Float32Array.from(halves, (h) => new Float32Array(Uint32Array.of(h << 16).buffer)[0]!),
+  )
   same(t, engine.readWeight('rounded'), floats.map(rounded))
   t.is(engine.memory().weights, numbers.length * 14)
   engine.close()
@@ -77,7 +103,9 @@ test('a convolution in oihw order becomes ohwi', async (t) => {
   for (const dtype of ['f32', 'f64'] as const) {
     const array = dtype === 'f32' ? Float32Array.from(values) : Float64Array.from(values)
     const engine = open()
-    await engine.addWeights([spec('conv', 'f32', [o, h, w, i], source(file(bytesOf(array)), dtype, [o, i, h, w], 0, 'oihw'))])
+    await engine.addWeights([
+      spec('conv', 'f32', [o, h, w, i], source(file(bytesOf(array)), dtype, [o, i, h, w], 0, 'oihw')),
+    ])
     const expected = new Float32Array(values.length)
     for (let a = 0; a < o; a++)
       for (let b = 0; b < i; b++)
@@ -112,14 +140,23 @@ test('fresh weights are the numbers of lib/base/philox.ts', async (t) => {
   const got = engine.readWeight('normal')
   // The logarithm and the sine of two libraries may differ in the last place of a double.
   t.true(got.every((v, i) => Math.abs(v - normal[i]!) <= 2.4e-7 * Math.abs(normal[i]!) + 1e-12))
-  same(t, engine.readWeight('uniform'), philoxUniform(key, new Float32Array(700 * 401)).map((u) => 2 * u - 1))
-  same(t, engine.readWeight('scaled'), got.map((v) => rounded(Math.fround(v * 0.02))))
+  same(
+    t,
+    engine.readWeight('uniform'),
+    philoxUniform(key, new Float32Array(700 * 401)).map((u) => 2 * u - 1),
+  )
+  same(
+    t,
+    engine.readWeight('scaled'),
+    got.map((v) => rounded(Math.fround(v * 0.02))),
+  )
   engine.close()
 })
 
 test('progress counts up to the total, and an error thrown from it stops the reading', async (t) => {
   const engine = open()
-  const fresh = (name: string) => spec(name, 'f32', [1 << 20], { kind: 'normal', seed: 1, stream: 1, std: 1, shape: [1 << 20] })
+  const fresh = (name: string) =>
+    spec(name, 'f32', [1 << 20], { kind: 'normal', seed: 1, stream: 1, std: 1, shape: [1 << 20] })
   const calls: [number, number][] = []
   await engine.addWeights([fresh('a'), fresh('b')], (done, total) => calls.push([done, total]))
   t.deepEqual(calls.at(-1), [1 << 23, 1 << 23])
@@ -135,18 +172,25 @@ test('progress counts up to the total, and an error thrown from it stops the rea
 test('what is wrong with a weight is said with its name or file', async (t) => {
   const engine = open()
   const path = file(new Uint8Array(64))
-  const refused = (weight: WeightSpec, message: RegExp) => t.throwsAsync(async () => engine.addWeights([weight]), { message })
+  const refused = (weight: WeightSpec, message: RegExp) =>
+    t.throwsAsync(async () => engine.addWeights([weight]), { message })
   await refused(spec('w', 'f32', [4], source(join(folder, 'none'), 'f32', [4])), /none: cannot open: No such file/)
   await refused(spec('w', 'f32', [4], source(folder, 'f32', [4])), /not a regular file/)
   await refused(spec('w', 'f32', [4], source(path, 'f32', [4], 52)), /16 bytes at 52 lies outside the file of 64 bytes/)
   await refused(spec('w', 'f32', [4], source(path, 'f32', [4], -4)), /lies outside the file/)
   await refused(spec('w', 'f32', [4], { ...source(path, 'f32', [4]), bytes: 8 }), /8 bytes cannot hold shape \[4\]/)
-  await refused(spec('w', 'f32', [5], source(path, 'f32', [4])), /weight 'w': its sources hold 4 elements, its shape \[5\] has 5/)
+  await refused(
+    spec('w', 'f32', [5], source(path, 'f32', [4])),
+    /weight 'w': its sources hold 4 elements, its shape \[5\] has 5/,
+  )
   await refused(spec('w', 'f32', [4], source(path, 'f32', [4], 0, 'oihw')), /oihw needs four extents/)
   await refused(spec('w', 'f32', [4]), /weight 'w' has no source/)
   await refused(spec('w', 'f16' as 'f32', [4], source(path, 'f32', [4])), /dtype must be f32 or bf16/)
   await refused(spec('w', 'f32', [4], { ...source(path, 'f32', [4]), dtype: 'i8' as 'f32' }), /unknown dtype 'i8'/)
-  await refused(spec('w', 'f32', [4], { kind: 'zero', shape: [4] } as unknown as WeightSource), /specs\[0\].*expected 'file', 'normal'|kind/)
+  await refused(
+    spec('w', 'f32', [4], { kind: 'zero', shape: [4] } as unknown as WeightSource),
+    /specs\[0\].*expected 'file', 'normal'|kind/,
+  )
   t.throws(() => engine.readWeight('w'), { message: /weight 'w' does not exist/ })
   truncateSync(path, 8)
   await refused(spec('w', 'f32', [4], source(path, 'f32', [4])), /outside the file of 8 bytes/)
@@ -156,7 +200,7 @@ test('what is wrong with a weight is said with its name or file', async (t) => {
 const dtypes = (['f32', 'bf16'] as const).filter((dtype) => devices()[0]!.computeDtypes.includes(dtype))
 
 for (const dtype of dtypes) {
-  test(`a weight is held once: in the kernels' layout while programs use it, and read back unchanged, in ${dtype}`, async (t) => {
+  test(`a weight is held once, in the kernels' layout while programs use it, in ${dtype}`, async (t) => {
     const engine = open()
     const size = dtype === 'f32' ? 4 : 2
     const w = randomTensor(dtype, [192, 128], 1)
@@ -169,25 +213,52 @@ for (const dtype of dtypes) {
     t.deepEqual(engine.readWeight('w'), Float32Array.from(w.data!))
 
     const dy = randomTensor(dtype, [200, 192], 3)
-    const gradient = engine.compile(programOf('linear_input_grad', [dy, { weight: 'w', tensor: w }], [tensor(dtype, [200, 128])], { adapters: 0 }))
+    const gradient = engine.compile(
+      programOf('linear_input_grad', [dy, { weight: 'w', tensor: w }], [tensor(dtype, [200, 128])], { adapters: 0 }),
+    )
     t.like(engine.memory(), { weights: 0, packed: 192 * 128 * size })
 
     const run = async () => (await engine.run([{ program: handle, inputs: portValues([x]) }]))[0]!.o0
     const before = await run()
-    const other = engine.compile(programOf('add', [{ weight: 'w', tensor: w }, { weight: 'w', tensor: w }], [tensor(dtype, [192, 128])], {}))
+    const other = engine.compile(
+      programOf(
+        'add',
+        [
+          { weight: 'w', tensor: w },
+          { weight: 'w', tensor: w },
+        ],
+        [tensor(dtype, [192, 128])],
+        {},
+      ),
+    )
     t.like(engine.memory(), { weights: 192 * 128 * size, packed: 192 * 128 * size })
     const [doubled] = await engine.run([{ program: other, inputs: {} }])
-    t.deepEqual(doubled!.o0, Float32Array.from(w.data!, (v) => 2 * v))
+    t.deepEqual(
+      doubled!.o0,
+      Float32Array.from(w.data!, (v) => 2 * v),
+    )
     t.deepEqual(await run(), before)
 
     // Replaced behind the programs' backs: the layouts follow.
-    await addTensors(engine, { w: tensor(dtype, [192, 128], Array.from(w.data!, (v) => 2 * v)) })
-    t.deepEqual(await run(), (before as Float32Array).map((v) => 2 * v))
+    await addTensors(engine, {
+      w: tensor(
+        dtype,
+        [192, 128],
+        Array.from(w.data!, (v) => 2 * v),
+      ),
+    })
+    t.deepEqual(
+      await run(),
+      (before as Float32Array).map((v) => 2 * v),
+    )
     const reshaped = addTensors(engine, { w: randomTensor(dtype, [128, 128], 1) })
     await t.throwsAsync(reshaped, { message: /weight 'w' is used by a compiled program as .* \[192, 128\]/ })
 
     for (const program of [handle, gradient, other]) engine.release(program)
-    t.deepEqual(engine.readWeight('w'), Float32Array.from(w.data!, (v) => 2 * v))
+    t.deepEqual(
+      engine.readWeight('w'),
+      Float32Array.from(w.data!, (v) => 2 * v),
+    )
     await addTensors(engine, { w: randomTensor(dtype, [128, 128], 1) })
     t.like(engine.memory(), { weights: 128 * 128 * size, packed: 0 })
     engine.close()

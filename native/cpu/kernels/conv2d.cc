@@ -1,5 +1,5 @@
-// conv2d: a convolution (cross-correlation) with adapters: h = conv(x, down), y += scale h upᵀ. A 1x1 convolution without
-// stride is the op linear.
+// conv2d: a convolution (cross-correlation) with adapters: h = conv(x, down), y += scale h upᵀ. A 1x1 convolution
+// without stride is the op linear.
 #include "../checks.h"
 #include "../conv_operands.h"
 #include "../linear_layer.h"
@@ -11,7 +11,8 @@ namespace {
 class Conv2d : public Kernel {
  public:
   Conv2d(const KernelRequest& request, const ConvGeometry& geometry, DType dtype, const LowRank& low_rank)
-      : bias_(request.has_input(2)), scratch_(request.scratch),
+      : bias_(request.has_input(2)),
+        scratch_(request.scratch),
         ups_(request, geometry.n * geometry.ho() * geometry.wo(), up_products(low_rank, geometry.o, dtype)) {
     add(request, geometry, dtype, 1, bias_, 0);
     for (size_t a = 0; a < low_rank.adapters(); a++) {
@@ -45,7 +46,8 @@ class Conv2d : public Kernel {
     return products;
   }
 
-  void add(const KernelRequest& request, const ConvGeometry& geometry, DType dtype, size_t input, bool bias, size_t output) {
+  void add(const KernelRequest& request, const ConvGeometry& geometry, DType dtype, size_t input, bool bias,
+           size_t output) {
     Part part{ConvForward(geometry, dtype, bias, false), {}, output, bias};
     const Desc plain = plain_conv_weights(geometry, dtype);
     part.weights = request.inputs[input].space == Space::weight

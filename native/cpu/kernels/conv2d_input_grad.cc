@@ -1,7 +1,7 @@
 // conv2d_input_grad: dx of a convolution, dx = convᵀ(dy, w) + Σ convᵀ(dh_a, down_a).
 //
-// With stride 1 it is a forward convolution of dy with the weight turned (channels exchanged, taps mirrored): oneDNN 2.6's
-// own backward pass runs at 0.55 to 0.94 of that on AVX-512 (3x3, 320 channels at 64x64 to 1280 at 8x8).
+// With stride 1 it is a forward convolution of dy with the weight turned (channels exchanged, taps mirrored):
+// oneDNN 2.6's own backward pass runs at 0.55 to 0.94 of that on AVX-512 (3x3, 320 channels at 64x64 to 1280 at 8x8).
 #include "../checks.h"
 #include "../conv_operands.h"
 #include "../elementwise.h"
@@ -12,15 +12,16 @@
 namespace lorikeet::cpu {
 namespace {
 
-// With at least this many pixels the forward pass's copy of the weight is rearranged in every run; with fewer, the gradient
-// has a copy of its own, twice the memory. Rearranging costs 12 % of the product at 16x16 and 36 % at 8x8 (1280 channels, bf16,
-// one core of a Zen 5), 1.3 % of a training step of Stable Diffusion 1.5, and saves 0.95 GB of it. Tiles (AMX) multiply some
-// three times as fast at the same memory speed: there the copies are worth their bytes.
+// With at least this many pixels the forward pass's copy of the weight is rearranged in every run; with fewer, the
+// gradient has a copy of its own, twice the memory. Rearranging costs 12 % of the product at 16x16 and 36 % at 8x8
+// (1280 channels, bf16, one core of a Zen 5), 1.3 % of a training step of Stable Diffusion 1.5, and saves 0.95 GB of
+// it. Tiles (AMX) multiply some three times as fast at the same memory speed: there the copies are worth their bytes.
 int64_t rearranged_pixels() { return isa().amx_bf16 ? 1024 : 1; }
 
 class TurnedConvolution : public Kernel {
  public:
-  TurnedConvolution(const KernelRequest& request, const ConvGeometry& geometry, DType dtype, const std::vector<int64_t>& ranks)
+  TurnedConvolution(const KernelRequest& request, const ConvGeometry& geometry, DType dtype,
+                    const std::vector<int64_t>& ranks)
       : scratch_(request.scratch) {
     add(request, geometry, dtype, 0, 1, false);
     for (size_t a = 0; a < ranks.size(); a++) {
@@ -44,7 +45,8 @@ class TurnedConvolution : public Kernel {
     size_t gradient;
   };
 
-  void add(const KernelRequest& request, const ConvGeometry& geometry, DType dtype, size_t gradient, size_t input, bool accumulate) {
+  void add(const KernelRequest& request, const ConvGeometry& geometry, DType dtype, size_t gradient, size_t input,
+           bool accumulate) {
     Part part{ConvForward(geometry.turned(), dtype, false, accumulate), {}, gradient};
     const Desc plain = plain_conv_weights(geometry, dtype);
     const Desc& wanted = part.convolution.weights_desc();
@@ -52,7 +54,8 @@ class TurnedConvolution : public Kernel {
       part.weights = WeightFeed::of_operand(input, plain, wanted, true);
     } else if (geometry.ho() * geometry.wo() >= rearranged_pixels()) {
       const ConvForward forward(geometry, dtype, false, false);
-      part.weights = WeightFeed::of_store_exchanged(request, input, "forward", plain, forward.weights_desc(), wanted, true);
+      part.weights =
+          WeightFeed::of_store_exchanged(request, input, "forward", plain, forward.weights_desc(), wanted, true);
     } else {
       part.weights = WeightFeed::of_store(request, input, "input gradient", plain, wanted, true);
     }
@@ -67,7 +70,8 @@ class TurnedConvolution : public Kernel {
 // Any stride. The adapters' parts are made in f32 beside dx and added once.
 class StridedInputGrad : public Kernel {
  public:
-  StridedInputGrad(const KernelRequest& request, const ConvGeometry& geometry, DType dtype, const std::vector<int64_t>& ranks)
+  StridedInputGrad(const KernelRequest& request, const ConvGeometry& geometry, DType dtype,
+                   const std::vector<int64_t>& ranks)
       : dtype_(dtype), elements_(geometry.n * geometry.h * geometry.w * geometry.c), scratch_(request.scratch) {
     add(request, geometry, 0, 1, dtype);
     for (size_t a = 0; a < ranks.size(); a++) {
@@ -124,7 +128,8 @@ class StridedInputGrad : public Kernel {
 
 std::unique_ptr<Kernel> make_input_grad(const KernelRequest& request) {
   const Instruction& instruction = request.instruction;
-  require(request.has_input(0) && request.has_input(1) && request.has_output(0), "conv2d_input_grad: dy, w or dx is absent");
+  require(request.has_input(0) && request.has_input(1) && request.has_output(0),
+          "conv2d_input_grad: dy, w or dx is absent");
   const TensorSpec& dy = request.inputs[0];
   const TensorSpec& w = request.inputs[1];
   const TensorSpec& dx = request.outputs[0];
@@ -135,13 +140,15 @@ std::unique_ptr<Kernel> make_input_grad(const KernelRequest& request) {
   if (geometry.pointwise()) return make_linear_input_grad(request, rows_of(dy), geometry.o, geometry.c, dy.dtype);
 
   const int64_t adapters = instruction.has("adapters") ? instruction.integer("adapters") : 0;
-  require(adapters >= 0 && instruction.inputs.size() == 2 + 2 * static_cast<size_t>(adapters), "conv2d_input_grad: ", adapters,
-          " adapters need ", 2 + 2 * adapters, " inputs, got ", instruction.inputs.size());
+  require(adapters >= 0 && instruction.inputs.size() == 2 + 2 * static_cast<size_t>(adapters),
+          "conv2d_input_grad: ", adapters, " adapters need ", 2 + 2 * adapters, " inputs, got ",
+          instruction.inputs.size());
   std::vector<int64_t> ranks;
   for (size_t a = 0; a < static_cast<size_t>(adapters); a++) {
     const size_t dh = 2 + a;
     const size_t down = dh + static_cast<size_t>(adapters);
-    require(request.has_input(dh) && request.has_input(down), "conv2d_input_grad: dh_", a, " or down_", a, " is absent");
+    require(request.has_input(dh) && request.has_input(down), "conv2d_input_grad: dh_", a, " or down_", a,
+            " is absent");
     ranks.push_back(columns_of(request.inputs[dh]));
     expect_dtype(request, "dh", request.inputs[dh], {dy.dtype});
     expect_dtype(request, "down", request.inputs[down], {dy.dtype});

@@ -10,7 +10,9 @@ namespace {
 class LinearWeightGrad : public Kernel {
  public:
   LinearWeightGrad(const KernelRequest& request, const MatmulShape& shape, int64_t y_column, int64_t x_column)
-      : matmul_(shape, 1), y_offset_(y_column * bytes_of(shape.dtype)), x_offset_(x_column * bytes_of(shape.dtype)),
+      : matmul_(shape, 1),
+        y_offset_(y_column * bytes_of(shape.dtype)),
+        x_offset_(x_column * bytes_of(shape.dtype)),
         scratch_(request.scratch) {
     scratch_.reserve(matmul_.scratch_bytes());
   }
@@ -32,8 +34,15 @@ class LinearWeightGrad : public Kernel {
 class ThinWeightGrad : public Kernel {
  public:
   ThinWeightGrad(const KernelRequest& request, const MatmulShape& shape, int64_t y_column, int64_t x_column)
-      : rows_(shape.k), y_row_(columns_of(request.inputs[0])), x_row_(columns_of(request.inputs[1])), y_column_(y_column),
-        x_column_(x_column), n_(shape.m), k_(shape.n), scale_(shape.scale), scratch_(request.scratch) {
+      : rows_(shape.k),
+        y_row_(columns_of(request.inputs[0])),
+        x_row_(columns_of(request.inputs[1])),
+        y_column_(y_column),
+        x_column_(x_column),
+        n_(shape.m),
+        k_(shape.n),
+        scale_(shape.scale),
+        scratch_(request.scratch) {
     scratch_.reserve(thin::packed_rows(rows_, std::min(n_, k_)) * 4);
   }
 
@@ -52,7 +61,8 @@ class ThinWeightGrad : public Kernel {
     const bf16* wide = thin_rows ? x : dy;
     const int64_t wide_row = thin_rows ? x_row_ : y_row_;
     parallel_for(std::max(n_, k_), thin::kPanel, [=](int64_t first, int64_t last) {
-      thin::reduce(packed, wide, wide_row, rows_, thin, first, last, scale_, dw, thin_rows ? k_ : 1, thin_rows ? 1 : k_);
+      thin::reduce(packed, wide, wide_row, rows_, thin, first, last, scale_, dw, thin_rows ? k_ : 1,
+                   thin_rows ? 1 : k_);
     });
   }
 

@@ -1,4 +1,5 @@
-// low_rank_dh: dh[:, q:q+r] = Σ scale dy[:, c:c+n] up over the ups of one adapter; columns of dh that no up covers are zero.
+// low_rank_dh: dh[:, q:q+r] = Σ scale dy[:, c:c+n] up over the ups of one adapter; columns of dh that no up covers are
+// zero.
 #include <cstring>
 
 #include "../checks.h"
@@ -36,8 +37,8 @@ std::unique_ptr<Kernel> make_low_rank_dh(const KernelRequest& request) {
   const std::vector<int64_t> column = instruction.integers("up_column");
   const std::vector<int64_t> first_rank = instruction.integers("up_rank");
   const size_t ups = instruction.inputs.size() - 1;
-  require(column.size() == ups && first_rank.size() == ups, "low_rank_dh: ", ups, " ups, but up_column has ", column.size(),
-          " and up_rank ", first_rank.size(), " entries");
+  require(column.size() == ups && first_rank.size() == ups, "low_rank_dh: ", ups, " ups, but up_column has ",
+          column.size(), " and up_rank ", first_rank.size(), " entries");
   std::vector<int> covered(static_cast<size_t>(rank < 0 ? 0 : rank));
   bool clear = false;
   std::vector<RowProduct> products;
