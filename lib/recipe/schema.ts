@@ -65,6 +65,7 @@ export const trainSchema = z
     gradient_accumulation: trainer.gradient_accumulation,
     checkpointing: trainer.checkpointing,
     max_grad_norm: trainer.max_grad_norm,
+    ema_decay: trainer.ema_decay,
     seed: z.int().min(0).default(42).describe('Decides all that is random; same recipe, same result'),
     clip_skip: trainer.clip_skip,
     max_token_length: trainer.max_token_length,

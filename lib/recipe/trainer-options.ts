@@ -38,6 +38,12 @@ export const trainerSchema = z.strictObject({
   }),
   optimizer: adamwOptions.prefault({}),
   max_grad_norm: z.number().min(0).default(1).describe('Clip the norm of all gradients together; 0 never clips'),
+  ema_decay: z
+    .number()
+    .min(0)
+    .lt(1)
+    .optional()
+    .describe('Keep a running average of what is trained and save that; 0.999 is usual for full training'),
   loss: lossSchema,
   prediction_type: z.enum(['epsilon', 'v_prediction']).optional().describe('What the model predicts; refused when the model says otherwise'),
   gradient_accumulation: z.int().min(1).default(1).describe('Batches per update'),

@@ -14,7 +14,7 @@ import { z } from 'zod'
 import { LorikeetError } from '../base/errors'
 import { openSafetensors, readTensor, writeSafetensors, type SafetensorsFile } from '../formats/safetensors'
 import type { Recipe } from '../recipe'
-import { stateBuffers, type Trainer } from './trainer'
+import type { Trainer } from './trainer'
 
 const factsSchema = z.object({
   version: z.literal(1),
@@ -85,9 +85,9 @@ export function saveCheckpoint(
   trainer: Trainer,
   facts: Omit<CheckpointFacts, 'version' | 'hashes' | 'updates'>,
 ): void {
-  const hashes = Object.fromEntries(stateBuffers.map((name) => [name, hashOf(trainer.readState(name))]))
+  const hashes = Object.fromEntries(trainer.stateBuffers.map((name) => [name, hashOf(trainer.readState(name))]))
   const complete: CheckpointFacts = { version: 1, ...facts, updates: trainer.updates, hashes }
-  const tensors = stateBuffers.map((name) => ({
+  const tensors = trainer.stateBuffers.map((name) => ({
     name,
     dtype: 'F32' as const,
     shape: [trainer.elements],
@@ -113,7 +113,7 @@ function factsOf(file: SafetensorsFile): CheckpointFacts {
 export async function restoreCheckpoint(checkpoint: string, trainer: Trainer): Promise<CheckpointFacts> {
   const file = openSafetensors(checkpoint)
   const facts = factsOf(file)
-  for (const name of stateBuffers) {
+  for (const name of trainer.stateBuffers) {
     const values = readTensor(file, name)
     if (values.length !== trainer.elements)
       throw new LorikeetError('input', 'the checkpoint is of another adapter', {

@@ -14,6 +14,7 @@ export function trainerInput(recipe: Recipe): TrainerInput {
     optimizer,
     loss,
     max_grad_norm: train.max_grad_norm,
+    ema_decay: train.ema_decay,
     prediction_type: train.prediction_type,
     gradient_accumulation: train.gradient_accumulation,
     checkpointing: train.checkpointing,

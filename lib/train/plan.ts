@@ -3,9 +3,8 @@ import { bufferBytes } from '../graph/parameters'
 import { planMemory } from '../graph/passes/plan'
 import { elements } from '../graph/tensor'
 import type { WeightRequest } from '../models/scope'
-import { adamw } from '../optimizers/adamw'
 import { formatShape, type StepShape } from './objective'
-import { buildStep, buildUpdate, type StepContext } from './step'
+import { buildStep, buildUpdate, stateSlots, type StepContext } from './step'
 
 export interface TrainingPlan {
   /** Bytes by category. */
@@ -33,13 +32,14 @@ export function planTraining(context: StepContext, shapes: readonly StepShape[])
     return { shape: formatShape(shape), arena: plan.arenaBytes, lowerBound: plan.lowerBound, peakOp: `${plan.peak.phase} ${plan.peak.name}`, flops }
   })
   const update = planMemory(buildUpdate(context)).arenaBytes
-  const buffers = bufferBytes(context.set, adamw.slots)
+  const slots = stateSlots(context.options)
+  const buffers = bufferBytes(context.set, slots)
   const weights = [...requests.values()].filter((request) => !context.set.parameters.has(request.name))
   const categories = {
     weights: weights.reduce((sum, { shape, precision }) => sum + elements(shape) * (precision === 'f32' || context.dtype === 'f32' ? 4 : 2), 0),
     params: buffers.get('params') ?? 0,
     grads: buffers.get('grads') ?? 0,
-    optimizer: adamw.slots.reduce((sum, slot) => sum + (buffers.get(slot) ?? 0), 0),
+    optimizer: slots.reduce((sum, slot) => sum + (buffers.get(slot) ?? 0), 0),
     shadow: buffers.get('shadow') ?? 0,
     arena: Math.max(update, ...steps.map((step) => step.arena)),
   }

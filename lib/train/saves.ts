@@ -17,7 +17,7 @@ import {
   type RunPaths,
 } from './checkpoint'
 import type { OnEvent } from './events'
-import { stateBuffers, type Trainer } from './trainer'
+import type { Trainer } from './trainer'
 
 const dtypes = { fp16: 'F16', bf16: 'BF16', float: 'F32' } as const
 
@@ -73,8 +73,8 @@ function withLastGood(error: LorikeetError, last: string): LorikeetError {
 }
 
 /** @throws LorikeetError (failed) when the folder cannot be made, or has no room for a result and two checkpoints */
-export function prepareFolder(paths: RunPaths, trainer: Pick<Trainer, 'elements'>): void {
-  const needed = trainer.elements * 4 * (stateBuffers.length * 2 + 1)
+export function prepareFolder(paths: RunPaths, trainer: Pick<Trainer, 'elements' | 'stateBuffers'>): void {
+  const needed = trainer.elements * 4 * (trainer.stateBuffers.length * 2 + 1)
   try {
     mkdirSync(paths.folder, { recursive: true })
   } catch (cause) {

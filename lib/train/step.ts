@@ -6,6 +6,7 @@ import type { TrainableAdapter } from '../adapters/adapter'
 import { createGraph, input, output, type Graph } from '../graph/graph'
 import { castInto } from '../graph/ops/cast'
 import { clear } from '../graph/ops/clear'
+import { ema } from '../graph/ops/ema'
 import { globalNorm } from '../graph/ops/global_norm'
 import { flatBuffer, type ParameterSet } from '../graph/parameters'
 import { autodiff } from '../graph/passes/autodiff'
@@ -81,6 +82,11 @@ function openScope(context: StepContext, graph: Graph, network: NetworkName, tra
   return createScope(graph, network, { adapters, ...(isFull && { trainable: set }) })
 }
 
+/** The buffers besides params, grads and shadow, each as long as the flat arena: optimizer state, and the average if asked. */
+export function stateSlots({ ema_decay: decay }: Pick<TrainerOptions, 'ema_decay'>): string[] {
+  return [...adamw.slots, ...(decay === undefined ? [] : ['average'])]
+}
+
 /** grads, scalars -> norm; parameters and optimizer state in place. */
 export function buildUpdate({ set, options, dtype }: StepContext): Graph {
   const graph = createGraph('update', dtype)
@@ -89,6 +95,7 @@ export function buildUpdate({ set, options, dtype }: StepContext): Graph {
   const scalars = input(graph, 'scalars', [adamw.scalarCount(groups.length)])
   const norm = globalNorm(graph, flatBuffer(set, 'grads'))
   adamw.update(graph, set, { norm, scalars }, options.optimizer, { groups, maxGradNorm: options.max_grad_norm })
+  if (options.ema_decay !== undefined) ema(graph, flatBuffer(set, 'params'), flatBuffer(set, 'average'), options.ema_decay)
   output(graph, 'norm', norm)
   return graph
 }
@@ -96,6 +103,14 @@ export function buildUpdate({ set, options, dtype }: StepContext): Graph {
 export function buildClear({ set, dtype }: StepContext): Graph {
   const graph = createGraph('clear gradients', dtype)
   clear(graph, flatBuffer(set, 'grads'))
+  return graph
+}
+
+/** The average starts as the parameters; undefined when there is none. */
+export function buildAverage({ set, options, dtype }: StepContext): Graph | undefined {
+  if (options.ema_decay === undefined) return undefined
+  const graph = createGraph('average', dtype)
+  castInto(graph, flatBuffer(set, 'params'), flatBuffer(set, 'average'))
   return graph
 }
 

@@ -20,7 +20,16 @@ import { checkpointMetadata, checkpointTensors, readLocation } from './full-chec
 import { fullFromFile, fullToFile } from './full-weights'
 import { formatShape, readObjective, type StepShape } from './objective'
 import { planTraining, type TrainingPlan } from './plan'
-import { buildClear, buildShadow, buildStep, buildUpdate, trainedNetworks, type StepContext } from './step'
+import {
+  buildAverage,
+  buildClear,
+  buildShadow,
+  buildStep,
+  buildUpdate,
+  stateSlots,
+  trainedNetworks,
+  type StepContext,
+} from './step'
 import { prepareStep, type PreparedStep, type StepInput, type StepRules } from './step-input'
 import { trainerSchema, type TrainerInput, type TrainerOptions } from '../recipe/trainer-options'
 
@@ -33,9 +42,6 @@ export interface StepResult {
   /** The norm was not finite, so nothing was updated. */
   skipped: boolean
 }
-
-/** The arenas that a checkpoint needs to hold, each of `elements` f32 values. */
-export const stateBuffers = ['params', ...adamw.slots] as const
 
 export interface Trainer {
   readonly options: TrainerOptions
@@ -62,9 +68,11 @@ export interface Trainer {
   result(dtype: 'F32' | 'F16' | 'BF16'): Promise<{ tensors: TensorData[]; metadata: Record<string, string> }>
   /** Writes the result, atomically, and reads it back. */
   save(file: string, options?: { metadata?: Record<string, string>; dtype?: 'F32' | 'F16' | 'BF16' }): Promise<void>
-  readState(buffer: (typeof stateBuffers)[number]): Float32Array
+  /** The arenas that a checkpoint needs to hold, each of `elements` f32 values. */
+  readonly stateBuffers: readonly string[]
+  readState(buffer: string): Float32Array
   /** Call `refresh` when all are written. */
-  writeState(buffer: (typeof stateBuffers)[number], values: Float32Array): void
+  writeState(buffer: string, values: Float32Array): void
   /** Takes over parameters that were written from outside. */
   refresh(): Promise<void>
   /** The memory of these micro-batch shapes, without allocating anything. */
@@ -87,12 +95,13 @@ export async function createTrainer(pipe: Pipeline, input: TrainerInput): Promis
   const survey = buildStep(context, surveyShape(pipe))
   if (context.set.parameters.size === 0)
     throw new LorikeetError('usage', 'nothing would be trained', { fix: 'Choose a network and an adapter that has layers in it' })
-  for (const [name, bytes] of bufferBytes(context.set, adamw.slots))
+  for (const [name, bytes] of bufferBytes(context.set, stateSlots(options)))
     engine.createBuffer(name, bytes, name === 'shadow' ? 'bf16' : 'f32')
   await initialise(pipe, context, survey.requests)
-  const trainer = assemble(pipe, context, survey.requests)
+  const { trainer, startAverage } = assemble(pipe, context, survey.requests)
   if (continued) await trainer.load(continued.file.path)
   await trainer.refresh()
+  await startAverage()
   pipe.runtime.setLive({
     adapters: context.adapter ? [context.adapter] : [],
     networks: trainedNetworks(options),
@@ -183,7 +192,7 @@ async function initialise(pipe: Pipeline, { set, options, adapter }: StepContext
   await engine.loadBuffer('params', pieces)
 }
 
-function assemble(pipe: Pipeline, context: StepContext, requests: readonly WeightRequest[]): Trainer {
+function assemble(pipe: Pipeline, context: StepContext, requests: readonly WeightRequest[]): { trainer: Trainer; startAverage: () => Promise<void> } {
   const { runtime } = pipe
   const { engine } = runtime
   const { set, options, adapter } = context
@@ -210,6 +219,11 @@ function assemble(pipe: Pipeline, context: StepContext, requests: readonly Weigh
     const read = access(engine, buffer)
     const list = adapter ? adapter.toFile(read, { alphas }) : fullToFile(set, requests, read)
     return new Map(list.map((tensor) => [tensor.name, tensor]))
+  }
+
+  const startAverage = async () => {
+    const average = buildAverage(context)
+    if (average) await engine.run([{ program: await compiled('average', () => ({ graph: average })), inputs: {} }])
   }
 
   const trainer: Trainer = {
@@ -251,9 +265,10 @@ function assemble(pipe: Pipeline, context: StepContext, requests: readonly Weigh
       if (left.length > 0)
         throw new LorikeetError('input', `${left.length} tensors have no place in what is trained, the first is ${left[0]}`, { where: file })
       await trainer.refresh()
+      await startAverage()
     },
     async result(dtype) {
-      const trained = trainer.adapter()
+      const trained = tensors(options.ema_decay === undefined ? 'params' : 'average', true)
       if (adapter) return { tensors: [...trained.values()].map((tensor) => ({ ...tensor, dtype })), metadata: {} }
       return { tensors: await checkpointTensors(pipe, trained, dtype), metadata: checkpointMetadata(pipe.base) }
     },
@@ -261,6 +276,7 @@ function assemble(pipe: Pipeline, context: StepContext, requests: readonly Weigh
       const result = await trainer.result(dtype)
       writeSafetensors(file, result.tensors, { ...metadata, ...result.metadata })
     },
+    stateBuffers: ['params', ...stateSlots(options)],
     readState: (buffer) => engine.readBuffer(buffer, 0, set.elements),
     writeState: (buffer, values) => engine.writeBuffer(buffer, 0, values),
     async refresh() {
@@ -272,10 +288,10 @@ function assemble(pipe: Pipeline, context: StepContext, requests: readonly Weigh
       runtime.setLive(undefined)
       for (const { handle } of programs.values()) engine.release(handle)
       programs.clear()
-      for (const name of bufferBytes(set, adamw.slots).keys()) engine.removeBuffer(name)
+      for (const name of bufferBytes(set, stateSlots(options)).keys()) engine.removeBuffer(name)
     },
   }
-  return trainer
+  return { trainer, startAverage }
 }
 
 /** The weights of the trained networks in another checkpoint of the same sizes. */

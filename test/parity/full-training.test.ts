@@ -71,6 +71,30 @@ test('full training of UNet and text encoder from fresh weights lowers the loss'
   rmSync(folder, { recursive: true })
 })
 
+test('the average of the weights follows them, and is what is saved', async (t) => {
+  const pipe = await open()
+  const decay = 0.9
+  const trainer = await createTrainer(pipe, {
+    adapter: { kind: 'full' },
+    networks: { unet: { learning_rate: 1e-3 } },
+    ema_decay: decay,
+  })
+  let expected = Float64Array.from(trainer.readState('params'))
+  for (let i = 0; i < 3; i++) {
+    await trainer.step(batch(i, false))
+    const params = trainer.readState('params')
+    expected = expected.map((average, j) => decay * average + (1 - decay) * params[j]!)
+  }
+  t.true(relativeL2(trainer.readState('average'), expected) < 1e-6)
+  const { tensors } = await trainer.result('F32')
+  const saved = tensors.find(({ name }) => name === 'model.diffusion_model.out.2.bias')!
+  const data = typeof saved.data === 'function' ? saved.data() : saved.data
+  const live = trainer.adapter().get('conv_out.bias')!.data
+  const distance = relativeL2(data as Float32Array, live)
+  t.true(distance > 1e-5 && distance < 0.5, `${distance}`)
+  pipe.close()
+})
+
 test('training the VAE lowers its reconstruction error, and the pipeline sees the trained weights', async (t) => {
   const pipe = await open()
   const trainer = await createTrainer(pipe, {
