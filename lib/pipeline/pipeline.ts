@@ -4,9 +4,15 @@
  */
 import { LorikeetError } from '../base/errors'
 import { latentDownscale } from '../models/families/sd15'
-import { generationRows, rowLength, trainingJoin, trainingRows, type MaxTokenLength } from '../text/chunks'
+import {
+  generationRows,
+  generationWeights,
+  rowLength,
+  trainingJoin,
+  trainingRows,
+  type MaxTokenLength,
+} from '../text/chunks'
 import { applyWeights, encodeWeighted } from '../text/emphasis'
-import { generationWeights } from '../text/chunks'
 import { openBaseModel, type BaseModel } from './base-model'
 import type { Device } from './device'
 import { checkImage, toChannelsFirst, toChannelsLast, type Values } from './images'
