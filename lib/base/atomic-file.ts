@@ -65,7 +65,7 @@ function existingMode(file: string): number {
 }
 
 /** Makes the rename itself durable. Some systems cannot open or sync a folder; there the rename is all one can have. */
-function syncFolder(folder: string): void {
+export function syncFolder(folder: string): void {
   let fd: number | undefined
   try {
     fd = fs.openSync(folder, 'r')
@@ -92,7 +92,8 @@ const remedies: Record<string, [problem: string, fix: string]> = {
   EIO: ['the disk reports an error', 'Check the disk, or choose another one'],
 }
 
-function explain(file: string, error: unknown): Error {
+/** What the system said when it refused to write, as people read it. Errors that are not the system's pass unchanged. */
+export function explain(file: string, error: unknown): Error {
   const code = errorCode(error)
   const known = remedies[code]
   if (!known && !code) return error instanceof Error ? error : new Error(String(error))

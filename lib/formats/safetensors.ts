@@ -60,6 +60,11 @@ export function readTensorRaw(file: SafetensorsFile, name: string): Uint8Array {
   return withFile(file.path, fd => readAt(fd, file.path, offset, bytes))
 }
 
+/** The bytes at a place of a file whose header was read earlier. Errors as `readTensor`. */
+export function readBytes({ file, offset, bytes }: { file: string; offset: number; bytes: number }): Uint8Array {
+  return withFile(file, fd => readAt(fd, file, offset, bytes))
+}
+
 function tensorOf(file: SafetensorsFile, name: string): TensorInfo {
   const tensor = file.tensors.get(name)
   if (tensor) return tensor
