@@ -34,6 +34,8 @@ export { torchGenerator, type TorchGenerator } from './diffusion/torch-rng'
 
 export { inspectFile, type Inspection, type LoraInspection } from './tools/inspect'
 export { renderInspection } from './tools/render-inspection'
+export { convertBase, type Converted, type ConvertOptions } from './tools/convert'
+export { convertLora, type ConvertedLora, type ConvertLoraOptions } from './tools/convert-lora'
 export {
   openSafetensors,
   parseSafetensors,

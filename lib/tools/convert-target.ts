@@ -160,3 +160,10 @@ function realPath(file: string): string {
 function isInside(file: string, folder: string | undefined): boolean {
   return folder !== undefined && file.startsWith(folder.endsWith(path.sep) ? folder : folder + path.sep)
 }
+
+/** Bytes of a file, or of all files of a folder. */
+export function sizeOf(place: string): number {
+  const stats = fs.statSync(place)
+  if (!stats.isDirectory()) return stats.size
+  return fs.readdirSync(place).reduce((sum, name) => sum + sizeOf(path.join(place, name)), 0)
+}

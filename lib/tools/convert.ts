@@ -14,7 +14,7 @@ import { openSafetensors, writeSafetensors } from '../formats/safetensors'
 import { groupKeys } from '../formats/lora-roles'
 import { openBaseModel, type BaseModel } from '../pipeline/base-model'
 import { configText, diffusersConfigs, modelIndex } from './convert-configs'
-import { checkTarget, writeTarget } from './convert-target'
+import { checkTarget, sizeOf, writeTarget } from './convert-target'
 import { checkDtypes, components, folderTensors, singleFileTensors, weightReader, type ReadWeight } from './convert-tensors'
 import { isClipTokenizer, writeTokenizer } from './convert-tokenizer'
 
@@ -184,10 +184,4 @@ function notesOn(base: BaseModel, { tokenizer, configs }: Checkpoint, to: BaseLa
   if (!base.predictionTypeStated) notes.push('The model does not say what it predicts: epsilon is assumed')
   if (!configs.unet) notes.push('The file says nothing about heads and norm groups: those of Stable Diffusion 1.5 are assumed')
   return notes
-}
-
-function sizeOf(place: string): number {
-  const stats = fs.statSync(place)
-  if (!stats.isDirectory()) return stats.size
-  return fs.readdirSync(place).reduce((sum, name) => sum + sizeOf(path.join(place, name)), 0)
 }
