@@ -29,7 +29,7 @@ export interface GenerateOptions {
   spacing?: Spacing
   /** 0 to 2^53 - 1; random unless told. */
   seed?: number
-  /** Pixels, multiples of 8; 512 unless told. */
+  /** Pixels, multiples of 8; what the base was made for unless told. */
   width?: number
   height?: number
   /** Images of each prompt, with seed, seed + 1 and so on. Default 1. */
@@ -134,7 +134,8 @@ interface Size {
 }
 
 /** In latents. */
-function latentSize(pipe: Pipeline, { width = 512, height = 512 }: GenerateOptions): Size {
+function latentSize(pipe: Pipeline, options: GenerateOptions): Size {
+  const { width = pipe.base.imageSize, height = pipe.base.imageSize } = options
   for (const [where, value] of Object.entries({ width, height })) {
     if (Number.isInteger(value) && value > 0 && value % latentDownscale === 0) continue
     const nearest = Math.max(1, Math.round(value / latentDownscale)) * latentDownscale

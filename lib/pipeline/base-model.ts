@@ -1,9 +1,12 @@
-/** What `--base` names: a checkpoint on disk, or random weights of a family's real sizes. Reads headers only. */
+/** What `--base` names: a checkpoint on disk, the embedded demo, or random weights of a family's real sizes. Reads headers only. */
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { LorikeetError } from '../base/errors'
 import { detectCheckpoint, type Checkpoint, type PredictionType, type WeightLocation } from '../formats/checkpoint'
 import type { NetworkName } from '../models/scope'
 import { hashTensors } from '../formats/hash-tensors'
-import { readStableDiffusionConfig, sd15Config, type StableDiffusionConfig } from '../models/families/sd15'
+import { demoConfig, latentDownscale, readStableDiffusionConfig, sd15Config, type StableDiffusionConfig } from '../models/families/sd15'
+import { packageRoot } from '../native-loader'
 import { builtInClipTokenizer, readClipTokenizer, type ClipTokenizer } from '../text/clip-tokenizer'
 
 export interface BaseModel {
@@ -17,6 +20,8 @@ export interface BaseModel {
   /** Whether the model itself says so; epsilon is assumed otherwise. */
   predictionTypeStated: boolean
   zeroTerminalSnr: boolean
+  /** Side of the pictures it was made for, pixels. */
+  imageSize: number
   tokenizer: ClipTokenizer
   /** Where a network's weights lie; undefined for random weights. */
   tensors(network: NetworkName): ReadonlyMap<string, WeightLocation> | undefined
@@ -24,13 +29,20 @@ export interface BaseModel {
   fingerprint(network: NetworkName): Promise<string>
 }
 
-const randomBases: Record<string, StableDiffusionConfig> = { 'random:sd15': sd15Config }
+const randomBases: Record<string, { config: StableDiffusionConfig; imageSize: number }> = {
+  'random:sd15': { config: sd15Config, imageSize: 512 },
+  'random:demo': { config: demoConfig, imageSize: 128 },
+}
+
+/** The model that comes with Lorikeet (its model card lies beside it). A folder of this name is `./demo`. */
+const embedded = { name: 'demo', file: join('models', 'demo', 'lorikeet-demo.safetensors') }
 
 /**
  * @param seed of the weights of a random base
  * @throws LorikeetError (input) for what is no supported model, naming what was found
  */
 export function openBaseModel(location: string, seed = 0): BaseModel {
+  if (location === embedded.name) return checkpointModel(location, detectCheckpoint(embeddedFile()))
   const random = randomBases[location]
   if (random) return randomModel(location, random, seed)
   if (location.startsWith('random:'))
@@ -41,11 +53,20 @@ export function openBaseModel(location: string, seed = 0): BaseModel {
   return checkpointModel(location, detectCheckpoint(location))
 }
 
-function randomModel(location: string, config: StableDiffusionConfig, seed: number): BaseModel {
+function embeddedFile(): string {
+  const file = join(packageRoot(), embedded.file)
+  if (existsSync(file)) return file
+  throw new LorikeetError('input', 'the demo model is not in this installation', {
+    where: file,
+    fix: `Take it from the repository, or give a model of your own; ./${embedded.name} is a folder of that name`,
+  })
+}
+
+function randomModel(location: string, random: { config: StableDiffusionConfig; imageSize: number }, seed: number): BaseModel {
   return {
     location,
     family: 'sd15',
-    config,
+    ...random,
     checkpoint: undefined,
     predictionType: 'epsilon',
     predictionTypeStated: true,
@@ -54,6 +75,12 @@ function randomModel(location: string, config: StableDiffusionConfig, seed: numb
     tensors: () => undefined,
     fingerprint: (network) => Promise.resolve(`${location}/${network}/${seed}`),
   }
+}
+
+/** In latents: diffusers' `sample_size` of the UNet; most single files do not say, and are of the usual size. */
+function sampleSize({ configs }: Checkpoint): number {
+  const stated = configs.unet?.sample_size
+  return Number.isInteger(stated) && (stated as number) > 0 ? (stated as number) : 64
 }
 
 const componentOf = { unet: 'unet', vae: 'vae', text_encoder: 'textEncoder' } as const
@@ -69,6 +96,7 @@ function checkpointModel(location: string, checkpoint: Checkpoint): BaseModel {
     predictionType: checkpoint.predictionType ?? 'epsilon',
     predictionTypeStated: checkpoint.predictionType !== undefined,
     zeroTerminalSnr: checkpoint.zeroTerminalSnr,
+    imageSize: sampleSize(checkpoint) * latentDownscale,
     tokenizer: checkpoint.tokenizer ? readClipTokenizer(checkpoint.tokenizer) : builtInClipTokenizer(),
     tensors,
     fingerprint: (network) => {

@@ -166,7 +166,7 @@ export const recipeSchema = z
     base: z
       .string()
       .min(1)
-      .describe('What is trained on: a diffusers folder, a single-file checkpoint, or random:sd15'),
+      .describe('What is trained on: a diffusers folder, a single-file checkpoint, demo (the embedded model), or random:sd15'),
     output: outputSchema.describe('Where results go, and what they say about themselves'),
     dataset: datasetSchema.describe('Pictures and captions; see docs/guides/dataset.md'),
     adapter: adapterSchema.prefault({ kind: 'lora' }).describe('What is trained'),

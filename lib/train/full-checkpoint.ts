@@ -13,6 +13,7 @@ import type { TensorData } from '../formats/safetensors'
 import { elements } from '../graph/tensor'
 import type { NetworkName, WeightPart, WeightRequest } from '../models/scope'
 import type { BaseModel } from '../pipeline/base-model'
+import { latentDownscale } from '../models/families/sd15'
 import { surveyNetworks } from '../pipeline/networks'
 import type { Pipeline } from '../pipeline/pipeline'
 
@@ -44,11 +45,12 @@ export async function checkpointTensors(
 }
 
 /** The sizes that tensors do not show, so that a small model can be loaded from the one file. */
-export function checkpointMetadata({ config, checkpoint, predictionType, zeroTerminalSnr }: BaseModel): Record<string, string> {
+export function checkpointMetadata({ config, checkpoint, imageSize, predictionType, zeroTerminalSnr }: BaseModel): Record<string, string> {
   const { unet, vae, textEncoder } = config
   const configs: CheckpointConfigs = {
     unet: {
       ...checkpoint?.configs.unet,
+      sample_size: imageSize / latentDownscale,
       attention_head_dim: [...unet.heads],
       norm_num_groups: unet.groups,
       norm_eps: unet.eps,

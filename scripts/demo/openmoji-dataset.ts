@@ -1,61 +1,50 @@
 /**
- * Renders a small dataset of real drawings with captions: animals of OpenMoji (CC BY-SA 4.0, https://openmoji.org) on white,
- * in kohya's folder layout. Their tags are the captions.
+ * Renders the demo's dataset, models/demo/dataset/: drawings of OpenMoji (CC BY-SA 4.0, https://openmoji.org) with heavy black
+ * outlines on few colours, each with its name as caption. The result is in the repository; this makes it again.
  *
- *   npx ts-node --transpile-only scripts/demo/openmoji-dataset.ts OUT [COUNT] [SIZE]
+ *   npx ts-node --transpile-only scripts/demo/openmoji-dataset.ts
  */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import sharp from 'sharp'
 
-interface Drawing {
-  hexcode: string
-  subgroups: string
-  annotation: string
-  tags: string
-  openmoji_tags: string
+const pixels = 128
+const folder = path.join(__dirname, '..', '..', 'models', 'demo', 'dataset')
+const root = path.dirname(require.resolve('openmoji/package.json'))
+
+/** Names that the base model knows, of all kinds; none of them is asked for in the demo's pictures. */
+const subjects = [
+  'dog face', 'cow face', 'panda', 'elephant', 'owl', 'penguin', 'frog', 'turtle', 'whale', 'octopus', 'snail', 'butterfly',
+  'tulip', 'cactus', 'four leaf clover', 'red apple', 'banana', 'carrot', 'pizza', 'hamburger', 'doughnut', 'ice cream',
+  'house', 'automobile', 'bicycle', 'airplane', 'tent', 'umbrella', 'guitar', 'hammer', 'light bulb', 'closed book', 'key',
+  'crown', 'wrapped gift', 'hot beverage',
+] // prettier-ignore
+
+const licence = `The drawings in this folder are from OpenMoji, the open-source emoji and icon project (https://openmoji.org).
+Licence: Creative Commons Attribution-ShareAlike 4.0 International, https://creativecommons.org/licenses/by-sa/4.0/
+Changes: rendered at ${pixels}x${pixels} pixels on white by scripts/demo/openmoji-dataset.ts.
+`
+
+/** A drawing of OpenMoji on white, [pixels, pixels], as PNG. */
+export function renderOpenmoji(hexcode: string, size = pixels): Promise<Buffer> {
+  const svg = readFileSync(path.join(root, 'color', 'svg', `${hexcode}.svg`))
+  // The drawings are 72 units wide; density in dots per inch, 72 a unit.
+  return sharp(svg, { density: size }).resize(size, size).flatten({ background: '#ffffff' }).png({ palette: true, colours: 64 }).toBuffer()
 }
 
-const subgroups = ['animal-mammal', 'animal-bird', 'animal-marine']
-
-function drawings(root: string): Drawing[] {
-  const all = JSON.parse(readFileSync(path.join(root, 'data', 'openmoji.json'), 'utf8')) as Drawing[]
-  return all.filter((drawing) => subgroups.includes(drawing.subgroups) && !drawing.annotation.includes(':'))
-}
-
-function captionOf({ annotation, tags, openmoji_tags: more }: Drawing): string {
-  const words = `${tags},${more}`.split(',').map((tag) => tag.trim())
-  return [annotation, ...new Set(words.filter((tag) => tag !== '' && tag !== annotation))].join(', ')
-}
-
-/**
- * @param folder gets a folder `4_openmoji drawing` with PNG pictures and .txt captions, and the licence
- * @param count evenly spread over the animals
- * @returns the folder of the pictures
- */
-export async function renderOpenmoji(folder: string, count = 36, size = 512): Promise<string> {
-  const root = path.dirname(require.resolve('openmoji/package.json'))
-  const all = drawings(root)
-  const images = path.join(folder, '4_openmoji drawing')
-  mkdirSync(images, { recursive: true })
-  for (let i = 0; i < Math.min(count, all.length); i++) {
-    const drawing = all[Math.floor((i * all.length) / count)]!
-    const svg = readFileSync(path.join(root, 'color', 'svg', `${drawing.hexcode}.svg`))
-    // The drawings are 72 units wide; density in dots per inch, 72 a unit.
-    const picture = sharp(svg, { density: size }).resize(size, size).flatten({ background: '#ffffff' })
-    const name = path.join(images, drawing.annotation.replace(/[^a-z0-9]+/gi, '-'))
-    await picture.png().toFile(`${name}.png`)
-    writeFileSync(`${name}.txt`, `${captionOf(drawing)}\n`)
+async function main(): Promise<void> {
+  const all = JSON.parse(readFileSync(path.join(root, 'data', 'openmoji.json'), 'utf8')) as { annotation: string; hexcode: string }[]
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  for (const subject of subjects) {
+    const drawing = all.find(({ annotation }) => annotation.toLowerCase() === subject)
+    if (!drawing) throw new Error(`OpenMoji has no drawing called ${subject}`)
+    const file = path.join(folder, subject.replace(/ /g, '-'))
+    writeFileSync(`${file}.png`, await renderOpenmoji(drawing.hexcode))
+    writeFileSync(`${file}.txt`, `${subject}\n`)
   }
-  writeFileSync(
-    path.join(folder, 'LICENSE.txt'),
-    'Drawings: OpenMoji (https://openmoji.org), the open-source emoji and icon project. Licence: CC BY-SA 4.0.\n',
-  )
-  return images
+  writeFileSync(path.join(folder, 'LICENSE.txt'), licence)
+  console.log(`${subjects.length} drawings in ${folder}`)
 }
 
-if (require.main === module) {
-  const [folder, count = '36', size = '512'] = process.argv.slice(2)
-  if (!folder) throw new Error('give the folder to write')
-  void renderOpenmoji(folder, Number(count), Number(size)).then((images) => console.log(images))
-}
+if (require.main === module) void main()

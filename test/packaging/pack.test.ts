@@ -17,13 +17,14 @@ test.before('pack and unpack as an installation would', () => {
   packed = files(join(folder, 'package'))
 })
 
-test('the package holds exactly the program, its data, the native sources and their build', (t) => {
+test('the package holds exactly the program, its data, the demo model, the native sources and their build', (t) => {
   const library = files(join(root, 'lib')).map((file) => `lib/${file}`)
   const scripts = library.filter((file) => file.endsWith('.ts')).map((file) => file.replace(/\.ts$/, ''))
   const expected = [
     ...scripts.flatMap((file) => [`dist/${file}.js`, `dist/${file}.d.ts`]),
     ...library.filter((file) => !file.endsWith('.ts')),
     ...files(join(root, 'native')).map((file) => `native/${file}`),
+    ...files(join(root, 'models')).map((file) => `models/${file}`),
     ...['build', 'install', 'sources', 'toolchain'].map((name) => `scripts/${name}.js`),
     ...['CMakeLists.txt', 'binding.gyp', 'package.json'],
     ...['LICENSE', 'README.md', 'CHANGELOG.md', 'THIRD_PARTY_NOTICES.md'],

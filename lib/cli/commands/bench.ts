@@ -11,7 +11,7 @@ import { loadingBar } from '../loading'
 import { createRenderer, table, type Bar, type Renderer } from '../render'
 
 const options = {
-  base: { type: 'string', default: 'random:sd15', describe: 'Checkpoint, folder, or random:sd15 (full size, random weights)' },
+  base: { type: 'string', default: 'random:sd15', describe: 'Checkpoint, folder, demo, or random:sd15 (full size, random weights)' },
   ranks: { type: 'string', default: '8,16,32,64,128', describe: 'LoRA ranks, one after the other' },
   size: { type: 'number', default: 512, describe: 'Side of the images in pixels' },
   batch: { type: 'number', default: 1, describe: 'Images per step' },

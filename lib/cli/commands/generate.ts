@@ -16,7 +16,7 @@ import { loadingBar } from '../loading'
 import { createRenderer, type Renderer } from '../render'
 
 const options = {
-  base: { type: 'string', demandOption: true, describe: 'Checkpoint (.safetensors), folder in the layout of diffusers, or random:sd15' },
+  base: { type: 'string', demandOption: true, describe: 'Checkpoint (.safetensors), folder in the layout of diffusers, demo, or random:sd15' },
   prompt: { type: 'string', demandOption: true, describe: 'What to show; <lora:name:0.8> and (emphasis:1.2) are understood' },
   negative: { type: 'string', default: '', describe: 'What to avoid' },
   out: { type: 'string', demandOption: true, describe: 'PNG file; several become out-1.png, out-2.png, ...' },
@@ -27,8 +27,8 @@ const options = {
   steps: { type: 'number', default: 20, describe: 'Steps of the sampler' },
   cfg: { type: 'number', default: 7, describe: 'Classifier-free guidance; 1 switches it off' },
   seed: { type: 'number', describe: 'Seed of the first image; random unless given' },
-  width: { type: 'number', default: 512, describe: 'Pixels, a multiple of 8' },
-  height: { type: 'number', default: 512, describe: 'Pixels, a multiple of 8' },
+  width: { type: 'number', describe: 'Pixels, a multiple of 8; what the base was made for unless told' },
+  height: { type: 'number', describe: 'As width' },
   count: { type: 'number', default: 1, describe: 'Number of images, with seed, seed + 1, ...' },
   batch: { type: 'number', default: 1, describe: 'Images made at once' },
   'clip-skip': { type: 'number', default: 1, describe: '1 takes the last layer of the text encoder, 2 the last but one' },

@@ -53,6 +53,23 @@ export const sd15Config: StableDiffusionConfig = {
   },
 }
 
+/**
+ * `random:demo`: the same networks, small enough to be trained from nothing on a CPU in hours, at 128x128 pixels. 12 million
+ * weights, a quarter of them the table of the real CLIP tokenizer's words.
+ */
+export const demoConfig: StableDiffusionConfig = {
+  unet: {
+    ...sd15Config.unet,
+    blockOutChannels: [96, 128, 128],
+    transformerDepth: [1, 1, 0],
+    layersPerBlock: 1,
+    heads: [4, 4, 4],
+    crossAttentionDim: 64,
+  },
+  vae: { ...sd15Config.vae, blockOutChannels: [16, 32, 64, 96], layersPerBlock: 1, groups: 8 },
+  textEncoder: { ...sd15Config.textEncoder, width: 64, layers: 3, heads: 2, feedForward: 256 },
+}
+
 /** @throws LorikeetError (input) when sizes contradict each other, naming the tensor or key */
 export function readStableDiffusionConfig(checkpoint: Checkpoint): StableDiffusionConfig {
   const { components, configs } = checkpoint
