@@ -1,15 +1,21 @@
 /**
- * Changing the keys of a LoRA file: kohya's (`lora_unet_..._to_q.lora_down.weight`, `.alpha`) to those of PEFT and diffusers
- * (`unet....to_q.lora_A.weight`) and back. Values keep their bits.
+ * Changing the keys of a LoRA file: kohya's (`lora_unet_..._to_q.lora_down.weight`, `.alpha`) to those of PEFT and
+ * diffusers (`unet....to_q.lora_A.weight`) and back. Values keep their bits.
  *
  * PEFT files have no tensor for alpha. diffusers' load_lora_weights takes it from the metadata `lora_adapter_metadata`
  * (utils/state_dict_utils.py:540-550), whose entries under `unet.` and `text_encoder.` become the arguments of PEFT's
- * LoraConfig (loaders/peft.py:184-189, utils/peft_utils.py:371-391). So rank, alpha and targets of both networks stand
+ * LoraConfig (loaders/peft.py:196-197, utils/peft_utils.py:371-391). So rank, alpha and targets of both networks stand
  * there. Without it alpha is the rank.
  */
 import { LorikeetError } from '../base/errors'
 import { decodeToF32, encodeFromF32, type FloatDtype } from '../formats/dtypes'
-import { kohyaModuleName, type LoraNetwork, moduleLookup, peftModuleName, splitModuleName } from '../formats/keymaps/kohya'
+import {
+  kohyaModuleName,
+  type LoraNetwork,
+  moduleLookup,
+  peftModuleName,
+  splitModuleName,
+} from '../formats/keymaps/kohya'
 import { clipTensorNames, unetTensorNames } from '../formats/keymaps/topology'
 import { familyTitles } from '../formats/lora-family'
 import { type LoraModule, type LoraFile, parseLoraFile } from '../formats/lora-file'
@@ -93,13 +99,17 @@ function refuseOthers({ file, family, modules, unknownKeys, incomplete, mismatch
     })
   }
   const broken = incomplete[0] ?? mismatched[0]?.module
-  if (broken !== undefined) refuse(`parts of ${broken} are missing or do not fit`, { fix: 'The file is damaged: fetch it again' })
+  if (broken !== undefined)
+    refuse(`parts of ${broken} are missing or do not fit`, { fix: 'The file is damaged: fetch it again' })
   const other = [...modules.values()].find(
     ({ kind, dora, tensors }) => (kind !== 'lora' && kind !== 'locon') || dora || tensors.has('lora_mid'),
   )
   if (other) {
     const kind = other.dora ? 'DoRA' : other.tensors.has('lora_mid') ? 'LoCon in Tucker form' : other.kind
-    refuse(`${other.rawName} is of the kind ${kind}`, { expected: 'LoRA or LoCon', fix: 'Only these have keys of both styles' })
+    refuse(`${other.rawName} is of the kind ${kind}`, {
+      expected: 'LoRA or LoCon',
+      fix: 'Only these have keys of both styles',
+    })
   }
   if (unknownKeys.length > 0) {
     refuse(`the key ${unknownKeys[0]} is no part of a LoRA`, { fix: 'It would be lost: remove it from the file first' })
@@ -114,13 +124,15 @@ type Find = ReturnType<typeof moduleLookup>
  */
 function sd15Modules(): Find {
   const levels = [1, 1, 1, 1, 1, 1]
-  const modules = (names: string[]) => names.filter((n) => n.endsWith('.weight')).map((n) => n.slice(0, -'.weight'.length))
+  const modules = (names: string[]) =>
+    names.filter((n) => n.endsWith('.weight')).map((n) => n.slice(0, -'.weight'.length))
   const find = moduleLookup({
     unet: modules(unetTensorNames({ layersPerBlock: 4, down: levels, mid: 1, up: levels }, () => true)),
     te: modules(clipTensorNames({ layers: 32 })),
   })
   // The original layout counts blocks in one row, so its numbers mean something only for a given model.
-  return (name) => (/^(input_blocks|middle_block|output_blocks|time_embed|out)[._]\d/.test(name.rest) ? undefined : find(name))
+  return (name) =>
+    /^(input_blocks|middle_block|output_blocks|time_embed|out)[._]\d/.test(name.rest) ? undefined : find(name)
 }
 
 function place(where: string, module: LoraModule, find: Find): Placed {
@@ -169,12 +181,17 @@ function metadataFor(
   const { [adapterKey]: _old, ...kept } = original
   const metadata = to === 'kohya' ? kept : { format: 'pt', ...kept, [adapterKey]: adapterConfig(modules) }
   // The hash is over the tensors as they lie in the file.
-  return to === 'kohya' || original[hashKey] !== undefined ? { ...metadata, ...modelHashes(tensors, metadata) } : metadata
+  return to === 'kohya' || original[hashKey] !== undefined
+    ? { ...metadata, ...modelHashes(tensors, metadata) }
+    : metadata
 }
 
-/** What LoraConfig needs for each network that the file adapts: the commonest rank and alpha, and what differs from them. */
+/** What LoraConfig needs for each network that the file adapts: the commonest rank and alpha, and the exceptions. */
 function adapterConfig(modules: readonly Placed[]): string {
-  const networks = [['unet', 'unet'], ['te', 'text_encoder']] as const
+  const networks = [
+    ['unet', 'unet'],
+    ['te', 'text_encoder'],
+  ] as const
   const entries = networks.flatMap(([network, prefix]) => {
     const own = modules.filter((module) => module.network === network)
     if (own.length === 0) return []
@@ -201,7 +218,8 @@ function commonest(values: readonly number[]): number {
 /** The written file, read like any other, must give every module its rank and alpha. */
 function checkAlphas(file: string, modules: readonly Placed[], find: Find): void {
   const written = parseLoraFile(openSafetensors(file))
-  const found = new Map([...written.modules.values()].map((module) => place(file, module, find)).map((m) => [`${m.network}.${m.path}`, m]))
+  const placed = [...written.modules.values()].map((module) => place(file, module, find))
+  const found = new Map(placed.map((module) => [`${module.network}.${module.path}`, module]))
   for (const { network, path, rank, alpha } of modules) {
     const module = found.get(`${network}.${path}`)
     if (module?.rank === rank && Math.fround(module.alpha) === Math.fround(alpha)) continue
@@ -214,5 +232,6 @@ function checkAlphas(file: string, modules: readonly Placed[], find: Find): void
 
 function notesOn(modules: readonly Placed[], to: LoraKeys): string[] {
   if (to === 'kohya' || modules.every(({ rank, alpha }) => rank === alpha)) return []
-  return ['Alpha differs from the rank: it stands in the metadata, where diffusers reads it. Programs that do not read it there take the rank for it']
+  const note = 'Alpha differs from the rank: it stands in the metadata, where diffusers reads it'
+  return [`${note}. Programs that do not read it there take the rank for it`]
 }

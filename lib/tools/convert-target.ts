@@ -52,16 +52,27 @@ export function checkTarget(target: Target): void {
     throw new LorikeetError('usage', 'the output is the input', { where: out, fix: 'Choose another --out' })
   }
   if (isInside(place, source)) {
-    throw new LorikeetError('usage', `the output lies inside the input ${input}`, { where: out, fix: 'Choose another --out' })
+    throw new LorikeetError('usage', `the output lies inside the input ${input}`, {
+      where: out,
+      fix: 'Choose another --out',
+    })
   }
   if ([source, ...sources].some((file) => isInside(file, place))) {
-    throw new LorikeetError('usage', `the input ${input} lies inside the output`, { where: out, fix: 'Choose another --out' })
+    throw new LorikeetError('usage', `the input ${input} lies inside the output`, {
+      where: out,
+      fix: 'Choose another --out',
+    })
   }
   const stats = fs.statSync(place, { throwIfNoEntry: false })
   if (!stats || (kind === 'folder' && stats.isDirectory() && fs.readdirSync(place).length === 0)) return
   if (stats.isDirectory() !== (kind === 'folder')) {
     const [expected, received] = kind === 'folder' ? ['a folder', 'a file'] : ['a file', 'a folder']
-    throw new LorikeetError('usage', 'something else is there', { where: out, expected, received, fix: 'Choose another --out' })
+    throw new LorikeetError('usage', 'something else is there', {
+      where: out,
+      expected,
+      received,
+      fix: 'Choose another --out',
+    })
   }
   if (!overwrite) {
     const fix = 'Replace it with --overwrite, or choose another --out'
@@ -90,7 +101,11 @@ function foreignFile(folder: string): string | undefined {
  * @param check reads the result back before it takes its name
  * @throws LorikeetError (failed) when the system refuses; what was there before is then unchanged
  */
-export function writeTarget({ out, kind }: Target, write: (place: string) => void, check: (place: string) => void): void {
+export function writeTarget(
+  { out, kind }: Target,
+  write: (place: string) => void,
+  check: (place: string) => void,
+): void {
   const target = realPath(out)
   const folder = path.dirname(target)
   const stage = path.join(folder, `.${path.basename(target)}.${process.pid}-${randomBytes(4).toString('hex')}.tmp`)
@@ -133,7 +148,8 @@ function removeLeftovers(folder: string, name: string): void {
   for (const entry of fs.readdirSync(folder)) {
     if (!entry.startsWith(`.${name}.`)) continue
     const [, pid] = /^(\d+)-[0-9a-f]{8}\.tmp$/.exec(entry.slice(name.length + 2)) ?? []
-    if (pid !== undefined && !isRunning(Number(pid))) fs.rmSync(path.join(folder, entry), { recursive: true, force: true })
+    if (pid !== undefined && !isRunning(Number(pid)))
+      fs.rmSync(path.join(folder, entry), { recursive: true, force: true })
   }
 }
 

@@ -50,7 +50,8 @@ export function writeTokenizer(folder: string, { config, checkpoint, location }:
 /** The two small files, as in runwayml/stable-diffusion-v1-5. */
 function settings(positions: number): Record<string, string> {
   const token = (content: string) => ({ content, lstrip: false, normalized: true, rstrip: false, single_word: false })
-  const special = { bos_token: token(startOfText), eos_token: token(endOfText), pad_token: endOfText, unk_token: token(endOfText) }
+  const [start, end] = [token(startOfText), token(endOfText)]
+  const special = { bos_token: start, eos_token: end, pad_token: endOfText, unk_token: end }
   const typed = Object.entries(special).map(([name, value]) => [
     name,
     typeof value === 'string' ? value : { ...value, __type: 'AddedToken' },
@@ -66,7 +67,7 @@ function settings(positions: number): Record<string, string> {
   return { 'special_tokens_map.json': configText(special), 'tokenizer_config.json': configText(config) }
 }
 
-/** Whether a model's tokenizer, which a single file cannot carry, is CLIP's own, which every reader of such files takes. */
+/** Whether a model's tokenizer is CLIP's own, which every reader of a single file takes, as it cannot carry one. */
 export function isClipTokenizer(folder: string): boolean {
   const merges = builtInMerges()
   const own = parseMerges(fs.readFileSync(path.join(folder, 'merges.txt'), 'utf8'))

@@ -1,7 +1,7 @@
 /**
  * Changing the layout of a base model: a single-file checkpoint in the original layout to a diffusers folder and back,
- * or to another dtype. Weights go from file to file one at a time, so memory stays at the size of the largest. They keep
- * their bits unless a dtype is asked for.
+ * or to another dtype. Weights go from file to file one at a time, so memory stays at the size of the largest.
+ * They keep their bits unless a dtype is asked for.
  */
 import * as fs from 'node:fs'
 import * as path from 'node:path'
@@ -15,7 +15,14 @@ import { groupKeys } from '../formats/lora-roles'
 import { openBaseModel, type BaseModel } from '../pipeline/base-model'
 import { configText, diffusersConfigs, modelIndex } from './convert-configs'
 import { checkTarget, sizeOf, writeTarget } from './convert-target'
-import { checkDtypes, components, folderTensors, singleFileTensors, weightReader, type ReadWeight } from './convert-tensors'
+import {
+  checkDtypes,
+  components,
+  folderTensors,
+  singleFileTensors,
+  weightReader,
+  type ReadWeight,
+} from './convert-tensors'
 import { isClipTokenizer, writeTokenizer } from './convert-tokenizer'
 
 export type BaseLayout = 'diffusers' | 'single-file'
@@ -47,7 +54,7 @@ export interface Converted {
   /** Of all files written. */
   bytes: number
   dtypes: Dtype[]
-  /** Keys of the input that are no weights of the three networks, such as averaged weights; constants are not listed. */
+  /** Keys of the input that are no weights of the three networks, such as averaged weights; constants apart. */
   leftOut: string[]
   /** What a person should know about the result. */
   notes: string[]
@@ -107,7 +114,7 @@ const fileDtypes = { f32: 'F32', f16: 'F16', bf16: 'BF16' } as const satisfies R
 
 /** Keys that follow from the configuration: the noise schedule's tables, position numbers, marks of the objective. */
 const constants =
-  /(^|\.)(position_ids|v_pred|ztsnr|betas|logvar|alphas_cumprod(_prev)?|sqrt_\w+|log_one_minus_\w+|posterior_\w+|lvlb_weights)$/
+  /(^|\.)(position_ids|v_pred|ztsnr|betas|logvar|alphas_cumprod\w*|(sqrt|log_one_minus|posterior)_\w+|lvlb_weights)$/
 
 function refuseLora(location: string): void {
   if (!fs.statSync(location, { throwIfNoEntry: false })?.isFile()) return
@@ -150,7 +157,7 @@ function writeSingleFile(place: string, base: BaseModel, checkpoint: Checkpoint,
   writeSafetensors(place, tensors, metadata)
 }
 
-/** What was written is found by the same reading that found the input; the bytes were compared when they were written. */
+/** The result must read like the input; the bytes were compared with what was read when they were written. */
 function checkResult(place: string, out: string, base: BaseModel, dtype: FloatDtype | undefined): void {
   const result = openBaseModel(place)
   const wrong = differences(base, result, dtype)
@@ -179,9 +186,12 @@ function differences(base: BaseModel, result: BaseModel, dtype: FloatDtype | und
 function notesOn(base: BaseModel, { tokenizer, configs }: Checkpoint, to: BaseLayout): string[] {
   const notes: string[] = []
   if (to === 'single-file' && tokenizer !== undefined && !isClipTokenizer(tokenizer)) {
-    notes.push("The model's tokenizer is not CLIP's own, and a single file cannot carry it: prompts will be read differently")
+    notes.push(
+      "The model's tokenizer is not CLIP's own, and a single file cannot carry it: prompts will be read differently",
+    )
   }
   if (!base.predictionTypeStated) notes.push('The model does not say what it predicts: epsilon is assumed')
-  if (!configs.unet) notes.push('The file says nothing about heads and norm groups: those of Stable Diffusion 1.5 are assumed')
+  if (!configs.unet)
+    notes.push('The file says nothing about heads and norm groups: those of Stable Diffusion 1.5 are assumed')
   return notes
 }

@@ -15,11 +15,21 @@ const configFiles = ['model_index', 'unet/config', 'vae/config', 'text_encoder/c
 const json = (...parts: string[]) => JSON.parse(fs.readFileSync(join(...parts), 'utf8')) as Record<string, unknown>
 const tensors = (file: string): TensorData[] => {
   const opened = openSafetensors(file)
-  return [...opened.tensors.values()].map(({ name, dtype, shape }) => ({ name, dtype, shape, data: () => readTensorRaw(opened, name) }))
+  return [...opened.tensors.values()].map(({ name, dtype, shape }) => ({
+    name,
+    dtype,
+    shape,
+    data: () => readTensorRaw(opened, name),
+  }))
 }
 /** Everything of a file as plain data, for comparing bit for bit. */
 const content = (file: string) =>
-  new Map(tensors(file).map(({ name, dtype, shape, data }) => [name, `${dtype} ${shape} ${Buffer.from((data as () => Uint8Array)()).toString('base64')}`]))
+  new Map(
+    tensors(file).map(({ name, dtype, shape, data }) => [
+      name,
+      `${dtype} ${shape} ${Buffer.from((data as () => Uint8Array)()).toString('base64')}`,
+    ]),
+  )
 
 // The single file and the folder made from it, which most tests look at.
 const shared = temporaryFolder()
@@ -40,7 +50,9 @@ test('folder to single file to folder gives the same tensors bit for bit', (t) =
 
 test('the single file has the keys, shapes and values of the one that diffusers made', (t) => {
   const [got, reference] = [content(single), content(fixturePath('sd15-tiny', 'single', 'sd15-tiny.safetensors'))]
-  const weights = [...reference].filter(([key]) => /^(model\.diffusion_model|first_stage_model|cond_stage_model)\.(?!.*position_ids)/.test(key))
+  const weights = [...reference].filter(([key]) =>
+    /^(model\.diffusion_model|first_stage_model|cond_stage_model)\.(?!.*position_ids)/.test(key),
+  )
   t.deepEqual([...got.keys()].sort(), weights.map(([key]) => key).sort())
   for (const [key, value] of weights) if (got.get(key) !== value) t.fail(key)
 })
@@ -52,7 +64,11 @@ test('a folder made from a single file computes what the original computes, bit 
   const run = async (location: string) => {
     const pipe = await loadTiny('f32', location)
     const results = [
-      await pipe.predict({ latents: values(unet, 'a.x'), timesteps: numbers(unet, 'a.t'), context: values(unet, 'a.emb') }),
+      await pipe.predict({
+        latents: values(unet, 'a.x'),
+        timesteps: numbers(unet, 'a.t'),
+        context: values(unet, 'a.emb'),
+      }),
       await pipe.encodeIds(rowsOf(text, 'ids')),
       (await pipe.encodeImage(values(vae, 's1.image'))).mean,
       await pipe.decodeLatents(values(vae, 's1.latents')),
@@ -66,7 +82,8 @@ test('a folder made from a single file computes what the original computes, bit 
 test('the configuration files agree with those of the original', (t) => {
   for (const file of configFiles) {
     const [got, expected] = [folder, tinyModel].map((model) => json(model, `${file}.json`))
-    const { _diffusers_version: _a, ...kept } = file === 'model_index' ? expected! : { ...expected!, _diffusers_version: 0 }
+    const { _diffusers_version: _a, ...kept } =
+      file === 'model_index' ? expected! : { ...expected!, _diffusers_version: 0 }
     t.like(got, kept, file)
   }
   t.is(json(folder, 'scheduler', 'scheduler_config.json').prediction_type, 'epsilon')
@@ -79,12 +96,18 @@ test('a tokenizer made from the built-in data is that of the original', (t) => {
   }
   const merges = [folder, tinyModel].map((model) => fs.readFileSync(join(model, 'tokenizer', 'merges.txt'), 'utf8'))
   t.is(merges[0], merges[1])
-  t.deepEqual(readClipTokenizer(join(folder, 'tokenizer')).tokenize('ohwx café 3.5'), builtInClipTokenizer().tokenize('ohwx café 3.5'))
+  t.deepEqual(
+    readClipTokenizer(join(folder, 'tokenizer')).tokenize('ohwx café 3.5'),
+    builtInClipTokenizer().tokenize('ohwx café 3.5'),
+  )
 })
 
 /** The single file with other configurations than its own. */
 function withConfigs(change: (configs: Record<string, Record<string, unknown>>) => object, metadata = {}): string {
-  const configs = JSON.parse(openSafetensors(single).metadata[configMetadataKey]!) as Record<string, Record<string, unknown>>
+  const configs = JSON.parse(openSafetensors(single).metadata[configMetadataKey]!) as Record<
+    string,
+    Record<string, unknown>
+  >
   const file = join(temporaryFolder(), 'changed.safetensors')
   writeSafetensors(file, tensors(single), { [configMetadataKey]: JSON.stringify(change(configs)), ...metadata })
   return file
@@ -146,7 +169,9 @@ test('what is not taken over is named, constants apart', (t) => {
   const file = join(temporaryFolder(), 'extra.safetensors')
   const more = extra.map((name): TensorData => ({ name, dtype: 'F32', shape: [1], data: Float32Array.of(1) }))
   writeSafetensors(file, [...tensors(single), ...more], openSafetensors(single).metadata)
-  t.deepEqual(convertBase(file, { to: 'diffusers', out: join(temporaryFolder(), 'out') }).leftOut, ['model_ema.decay_x'])
+  t.deepEqual(convertBase(file, { to: 'diffusers', out: join(temporaryFolder(), 'out') }).leftOut, [
+    'model_ema.decay_x',
+  ])
 })
 
 test("a tokenizer that is not CLIP's own is copied to a folder, and missed in a single file", (t) => {
@@ -161,7 +186,10 @@ test("a tokenizer that is not CLIP's own is copied to a folder, and missed in a 
   t.is(json(out, 'tokenizer', 'tokenizer_config.json').tokenizer_class, 'CLIPTokenizer')
   const { notes } = convertBase(model, { to: 'single-file', out: join(temporaryFolder(), 'out.safetensors') })
   t.regex(notes.join('\n'), /tokenizer is not CLIP's own/)
-  t.notRegex(convertBase(tinyModel, { to: 'single-file', out: join(temporaryFolder(), 'x.safetensors') }).notes.join('\n'), /tokenizer/)
+  t.notRegex(
+    convertBase(tinyModel, { to: 'single-file', out: join(temporaryFolder(), 'x.safetensors') }).notes.join('\n'),
+    /tokenizer/,
+  )
 })
 
 test('what cannot or must not be written is refused, and nothing is left behind', (t) => {
@@ -178,15 +206,32 @@ test('what cannot or must not be written is refused, and nothing is left behind'
   refused(model, { to: 'single-file', out: join(model, 'in.safetensors') }, 'usage', /lies inside the input/)
   refused(model, { to: 'diffusers', out: model, overwrite: true }, 'usage', /the output is the input/)
   refused(model, { to: 'diffusers', out: place, overwrite: true }, 'usage', /input .* lies inside the output/)
-  refused(model, { to: 'single-file', out: join(place, 'out.ckpt') }, 'usage', /expected a name that ends in \.safetensors/)
-  refused(model, { to: 'single-file', out: join(place, 'absent', 'x.safetensors') }, 'failed', /the folder does not exist.*Create it/)
+  refused(
+    model,
+    { to: 'single-file', out: join(place, 'out.ckpt') },
+    'usage',
+    /expected a name that ends in \.safetensors/,
+  )
+  refused(
+    model,
+    { to: 'single-file', out: join(place, 'absent', 'x.safetensors') },
+    'failed',
+    /the folder does not exist.*Create it/,
+  )
   refused(single, { to: 'diffusers', out: model }, 'usage', /a folder of this name already.*--overwrite/)
   refused(single, { to: 'diffusers', out: single, overwrite: true }, 'usage', /the output is the input/)
-  refused(fixturePath('sd15-tiny', 'lora_inference', 'lora_a.safetensors'), { to: 'diffusers', out: file }, 'input', /LoRA file.*--to kohya or --to peft/)
+  refused(
+    fixturePath('sd15-tiny', 'lora_inference', 'lora_a.safetensors'),
+    { to: 'diffusers', out: file },
+    'input',
+    /LoRA file.*--to kohya or --to peft/,
+  )
   refused('random:sd15', { to: 'diffusers', out: file }, 'usage', /random weights lie in no file/)
   refused(join(place, 'nowhere'), { to: 'diffusers', out: file }, 'input', /no such file or folder/)
   const other = join(temporaryFolder(), 'xl.safetensors')
-  writeSafetensors(other, [{ name: 'conditioner.embedders.1.model.ln_final.weight', dtype: 'F32', shape: [1], data: Float32Array.of(1) }])
+  writeSafetensors(other, [
+    { name: 'conditioner.embedders.1.model.ln_final.weight', dtype: 'F32', shape: [1], data: Float32Array.of(1) },
+  ])
   refused(other, { to: 'diffusers', out: file }, 'input', /Stable Diffusion XL/)
   t.deepEqual(fs.readdirSync(place, { recursive: true }).sort(), before)
 })
@@ -204,7 +249,9 @@ test('--overwrite replaces a converted folder, and no folder that holds anything
   t.deepEqual(fs.readdirSync(place).sort(), [`.model.${process.pid}-0123abcd.tmp`, 'model'])
 
   fs.writeFileSync(join(model, 'notes.txt'), 'mine')
-  const error = t.throws(() => convertBase(single, { to: 'diffusers', out: model, overwrite: true }), { instanceOf: LorikeetError })
+  const error = t.throws(() => convertBase(single, { to: 'diffusers', out: model, overwrite: true }), {
+    instanceOf: LorikeetError,
+  })
   t.regex(error.message, /holds more than a converted model: notes\.txt/)
   t.is(fs.readFileSync(join(model, 'notes.txt'), 'utf8'), 'mine')
 })

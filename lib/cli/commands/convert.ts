@@ -13,10 +13,22 @@ const targets = ['diffusers', 'single-file', 'kohya', 'peft'] as const
 const build = (parser: Argv) =>
   jsonArgument(
     parser
-      .positional('model', { type: 'string', demandOption: true, describe: 'Diffusers folder, single-file checkpoint or LoRA' })
+      .positional('model', {
+        type: 'string',
+        demandOption: true,
+        describe: 'Diffusers folder, single-file checkpoint or LoRA',
+      })
       .option('to', { choices: targets, demandOption: true, describe: 'Layout of a base model; keys of a LoRA' })
-      .option('out', { type: 'string', demandOption: true, requiresArg: true, describe: 'Folder or .safetensors file to write' })
-      .option('dtype', { choices: ['f32', 'f16', 'bf16'] as const, describe: 'Number format of the weights; kept unless set' })
+      .option('out', {
+        type: 'string',
+        demandOption: true,
+        requiresArg: true,
+        describe: 'Folder or .safetensors file to write',
+      })
+      .option('dtype', {
+        choices: ['f32', 'f16', 'bf16'] as const,
+        describe: 'Number format of the weights; kept unless set',
+      })
       .option('overwrite', { type: 'boolean', default: false, describe: 'Replace what is there' }),
   )
 type Arguments = ReturnType<typeof build> extends Argv<infer Options> ? Options : never
@@ -47,15 +59,17 @@ function convertModel(renderer: Renderer, model: string, options: ConvertOptions
     const result = convertBase(model, {
       ...options,
       onProgress({ done, total }) {
-        bar ??= renderer.bar('Converting', total)
-        bar.update(done, formatBytes(done))
+        bar ??= renderer.bar('Converting MiB', Math.ceil(total / 2 ** 20))
+        bar.update(Math.ceil(done / 2 ** 20))
       },
     })
     bar?.end()
     for (const note of result.notes) renderer.say(note)
     if (result.leftOut.length > 0) {
       const [first] = result.leftOut
-      renderer.say(`Left out: ${result.leftOut.length} tensors that are no weights of the three networks, such as ${first}`)
+      renderer.say(
+        `Left out: ${result.leftOut.length} tensors that are no weights of the three networks, such as ${first}`,
+      )
     }
     const text = `${result.out}: ${formatBytes(result.bytes)}, ${result.tensors} tensors (${result.dtypes.join(', ')})`
     renderer.print(text, { event: 'converted', ...result })

@@ -19,8 +19,16 @@ test('a folder becomes a single file, for people and as one record', async (t) =
   const second = await runCli(['convert', a!, '--to', 'single-file', '--out', b!, '--dtype', 'bf16', '--json'])
   t.deepEqual(second.records(), [
     {
-      event: 'converted', input: a, from: 'single-file', to: 'single-file', out: b, tensors: 998,
-      bytes: fs.statSync(b!).size, dtypes: ['BF16'], leftOut: [], notes: [],
+      event: 'converted',
+      input: a,
+      from: 'single-file',
+      to: 'single-file',
+      out: b,
+      tensors: 998,
+      bytes: fs.statSync(b!).size,
+      dtypes: ['BF16'],
+      leftOut: [],
+      notes: [],
     },
   ])
   const again = await runCli(['convert', a!, '--to', 'single-file', '--out', b!])
@@ -46,7 +54,9 @@ test('a LoRA in place of a base model ends with exit code 3', async (t) => {
 
 test('a full disk ends with exit code 1 and leaves nothing behind', async (t) => {
   const place = temporaryFolder()
-  const { result } = startCli(['convert', tinyModel, '--to', 'diffusers', '--out', join(place, 'x')], { limitKiB: 1000 })
+  const { result } = startCli(['convert', tinyModel, '--to', 'diffusers', '--out', join(place, 'x')], {
+    limitKiB: 1000,
+  })
   const { code, err } = await result
   t.is(code, 1, err)
   t.regex(err, /larger than the system allows.*Choose another folder/)
