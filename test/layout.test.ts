@@ -31,6 +31,9 @@ const rank = new Map(layers.flatMap((row, index) => row.map((part) => [part, ind
 const nativeLayers: string[][] = [['addon.cc'], ['binding'], ['cpu'], ['core']]
 const nativeRank = new Map(nativeLayers.flatMap((row, index) => row.map((part) => [part, index] as const)))
 
+/** The CUDA parts: kernels on the words of cuda/ itself, those on the emulator, which knows none of them. */
+const cudaLayers: string[][] = [['kernels', 'gemm'], [''], ['sim']]
+
 /** Lines a file may have. A longer one stands here with the reason why it is not two files. */
 const longest = 450
 const longerForAReason: Record<string, string> = {}
@@ -119,6 +122,24 @@ test('native code includes only from parts below its own', (t) => {
   t.deepEqual(wrong, [])
 })
 
+test('cuda code includes only from cuda, and only from parts below its own', (t) => {
+  const rank = (file: string) => cudaLayers.findIndex((row) => row.includes(cudaPart(file)))
+  const wrong = code('cuda').flatMap((file) => {
+    const text = readFileSync(join(root, file), 'utf8')
+    return [...text.matchAll(/#include "([^"]+)"/g)]
+      .map(([, name]) => relative(root, join(root, dirname(file), name)))
+      .filter((target) => !(cudaPart(target) === cudaPart(file) || rank(target) > rank(file)))
+      .map((target) => `${file} includes ${target}`)
+  })
+  t.deepEqual(code('cuda').filter((file) => rank(file) < 0), [])
+  t.deepEqual(wrong, [])
+})
+
+/** cuda/gemm/tile.cuh -> gemm; cuda/ptx.cuh -> '' */
+function cudaPart(file: string): string {
+  return file.startsWith('cuda/') ? file.split('/').slice(1, -1).join('/') : file
+}
+
 /** "core/tensor.h" is looked up beside the file, then in native/. */
 function includedPart(file: string, name: string): string {
   const folders = [join(root, dirname(file)), join(root, 'native')]
@@ -137,7 +158,7 @@ test('only the surface of the addon knows Node', (t) => {
 })
 
 test(`no file is longer than ${longest} lines, unless listed with a reason`, (t) => {
-  const files = ['lib', 'native', 'scripts', 'test'].flatMap(code)
+  const files = ['lib', 'native', 'cuda', 'scripts', 'test'].flatMap(code)
   const lengths = files.map((file) => [file, readFileSync(join(root, file), 'utf8').split('\n').length - 1] as const)
   const long = lengths.filter(([, lines]) => lines > longest)
   t.deepEqual(long.map(([file]) => file).sort(), Object.keys(longerForAReason).sort())

@@ -1,0 +1,47 @@
+// y = x w (+ bias) + sum over adapters of scale * h up, the matrix product behind linear layers and their input
+// gradients (Hu et al. 2021, arXiv 2106.09685, for the low-rank part). bf16 in and out, sums in f32, one rounding.
+#pragma once
+
+#include <vector>
+
+#include "../launch.cuh"
+#include "../numeric.cuh"
+#include "main_loop.cuh"
+
+namespace LORIKEET_CUDA {
+
+// One adapter's contribution to some columns of y.
+struct LowRankUp {
+  const bf16* h;  // [m, rank]
+  int64_t h_stride;
+  const bf16* up;  // [columns, rank], or [rank, columns] with n contiguous
+  int64_t up_stride;
+  int rank;
+  int column, columns;
+  float scale;
+};
+
+struct Matmul {
+  int m = 0, n = 0, k = 0;
+  const bf16* x = nullptr;  // [m, k]
+  int64_t x_stride = 0;
+  const bf16* w = nullptr;  // [n, k], or [k, n] with n contiguous
+  int64_t w_stride = 0;
+  BLayout layout = BLayout::k_contiguous;  // of w and of every up
+  const float* bias = nullptr;             // [n]
+  bf16* y = nullptr;                       // [m, n]
+  int64_t y_stride = 0;
+  std::vector<LowRankUp> ups;
+};
+
+enum class TileChoice { t128x128, t128x64, t64x64 };
+
+// The tile that leaves the fewest multiprocessors idle.
+TileChoice choose_tile(int64_t m, int64_t n, int multiprocessors);
+
+// Any shapes and strides. Those where every row of every matrix starts at a multiple of 16 bytes take the asynchronous
+// path; the others use 64 x 64 tiles whatever the choice. Throws std::invalid_argument for more than kMaxSegments - 1
+// ups.
+void launch_matmul(const Matmul& problem, TileChoice tile, Stream stream);
+
+}  // namespace LORIKEET_CUDA

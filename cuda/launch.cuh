@@ -1,0 +1,72 @@
+// The one way to start a kernel: <<<>>> under nvcc, the emulator under the host compiler.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+#include "memory.cuh"
+
+#if defined(__CUDACC__)
+#include <cuda_runtime.h>
+#else
+#include <tuple>
+#endif
+
+namespace LORIKEET_CUDA {
+
+#if defined(__CUDACC__)
+
+using Stream = cudaStream_t;
+
+struct LaunchShape {
+  dim3 grid, block;
+  size_t shared_bytes = 0;  // dynamic
+};
+
+// Parameters are converted to the kernel's own types. Throws std::runtime_error when the launch is refused; what goes
+// wrong while the kernel runs shows at the next synchronisation.
+template <typename... Parameters, typename... Arguments>
+void launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream,
+            Arguments&&... arguments) {
+  cudaError_t status = cudaSuccess;
+  if (shape.shared_bytes > (48 << 10)) {
+    status = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                  static_cast<int>(shape.shared_bytes));
+  }
+  if (status == cudaSuccess) {
+    kernel<<<shape.grid, shape.block, shape.shared_bytes, stream>>>(Parameters(arguments)...);
+    status = cudaGetLastError();
+  }
+  if (status != cudaSuccess) {
+    throw std::runtime_error(std::string(name) + ": the launch failed: " + cudaGetErrorString(status));
+  }
+}
+
+#else
+
+struct Stream {};  // launches run at once
+
+using sim::LaunchShape;
+
+template <typename... Parameters, typename... Arguments>
+void launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& shape, Stream,
+            Arguments&&... arguments) {
+  struct Call {
+    void (*kernel)(Parameters...);
+    std::tuple<Parameters...> parameters;
+  } call{kernel, std::tuple<Parameters...>(Parameters(arguments)...)};
+  sim::Machine::current().launch(
+      name, shape,
+      [](void* argument) {
+        const Call& call = *static_cast<Call*>(argument);
+        std::apply(call.kernel, call.parameters);
+      },
+      &call);
+}
+
+#endif
+
+// Blocks of `size` that cover `count`.
+inline unsigned blocks_for(int64_t count, int64_t size) { return static_cast<unsigned>((count + size - 1) / size); }
+
+}  // namespace LORIKEET_CUDA

@@ -1,0 +1,110 @@
+#include "counters.h"
+
+#include <algorithm>
+
+namespace lorikeet::sim {
+namespace {
+
+double ratio(uint64_t a, uint64_t b) { return b == 0 ? 1.0 : static_cast<double>(a) / static_cast<double>(b); }
+
+void add(GlobalTraffic& total, const GlobalTraffic& request) {
+  total.requests += request.requests;
+  total.sectors += request.sectors;
+  total.ideal_sectors += request.ideal_sectors;
+  total.bytes += request.bytes;
+}
+
+void count_global_request(const AccessRecord* lanes, int count, Counters& counters) {
+  uint64_t begins[32];
+  const uint64_t width = lanes[0].bytes;
+  for (int i = 0; i < count; i++) begins[i] = lanes[i].address;
+  std::sort(begins, begins + count);
+  GlobalTraffic request;
+  request.requests = 1;
+  uint64_t counted_sectors = 0, counted_bytes = 0;  // up to these ends everything is counted
+  for (int i = 0; i < count; i++) {
+    const uint64_t end = begins[i] + width;
+    const uint64_t first = std::max(begins[i] / 32, counted_sectors), last = (end - 1) / 32 + 1;
+    if (last > first) request.sectors += last - first;
+    counted_sectors = std::max(counted_sectors, last);
+    const uint64_t from = std::max(begins[i], counted_bytes);
+    if (end > from) request.bytes += end - from;
+    counted_bytes = std::max(counted_bytes, end);
+  }
+  request.ideal_sectors = (request.bytes + 31) / 32;
+  add(lanes[0].kind == AccessRecord::store ? counters.store : counters.load, request);
+  add(counters.sites[lanes[0].site].global, request);
+}
+
+}  // namespace
+
+double Counters::sector_factor() const {
+  return ratio(load.sectors + store.sectors, load.ideal_sectors + store.ideal_sectors);
+}
+
+double Counters::conflict_factor() const { return ratio(shared.wavefronts, shared.ideal_wavefronts); }
+
+// 32 banks of 4 bytes. A request of at most 4 bytes a lane is served in one pass when no two lanes want different words
+// of one bank; 8 bytes a lane take a pass for each half of the warp, 16 bytes one for each quarter.
+void count_shared_request(const uint64_t* addresses, int count, int bytes, Site site, Counters& counters) {
+  const int lanes_per_pass = bytes <= 4 ? 32 : 128 / bytes;
+  SharedTraffic request;
+  request.requests = 1;
+  for (int first = 0; first < count; first += lanes_per_pass) {
+    uint64_t words[64];
+    int n = 0;
+    for (int i = first; i < std::min(count, first + lanes_per_pass); i++) {
+      for (int word = 0; word < (bytes + 3) / 4; word++) words[n++] = addresses[i] / 4 + word;
+    }
+    std::sort(words, words + n);
+    n = static_cast<int>(std::unique(words, words + n) - words);
+    int of_bank[32] = {}, most = 0;
+    for (int i = 0; i < n; i++) most = std::max(most, ++of_bank[words[i] % 32]);
+    request.wavefronts += most;
+    request.ideal_wavefronts += (n + 31) / 32;
+    request.bytes += static_cast<uint64_t>(n) * 4;
+  }
+  for (SharedTraffic* total : {&counters.shared, &counters.sites[site].shared}) {
+    total->requests += request.requests;
+    total->wavefronts += request.wavefronts;
+    total->ideal_wavefronts += request.ideal_wavefronts;
+    total->bytes += request.bytes;
+  }
+}
+
+void count_requests(std::vector<AccessRecord>* const* lanes, int count, Counters& counters) {
+  size_t next[32] = {};  // everything before is counted
+  for (int leader = 0; leader < count;) {
+    while (next[leader] < lanes[leader]->size() && (*lanes[leader])[next[leader]].kind == AccessRecord::counted) {
+      next[leader]++;
+    }
+    if (next[leader] == lanes[leader]->size()) {
+      leader++;
+      continue;
+    }
+    const AccessRecord pattern = (*lanes[leader])[next[leader]];
+    AccessRecord members[32];
+    int n = 0;
+    for (int lane = leader; lane < count; lane++) {
+      std::vector<AccessRecord>& records = *lanes[lane];
+      while (next[lane] < records.size() && records[next[lane]].kind == AccessRecord::counted) next[lane]++;
+      for (size_t i = next[lane]; i < records.size(); i++) {
+        AccessRecord& record = records[i];
+        if (record.site != pattern.site || record.kind != pattern.kind || record.bytes != pattern.bytes) continue;
+        members[n++] = record;
+        record.kind = AccessRecord::counted;
+        break;
+      }
+    }
+    if (pattern.kind == AccessRecord::shared) {
+      uint64_t addresses[32] = {};
+      for (int i = 0; i < n; i++) addresses[i] = members[i].address;
+      count_shared_request(addresses, n, pattern.bytes, pattern.site, counters);
+    } else {
+      count_global_request(members, n, counters);
+    }
+  }
+  for (int lane = 0; lane < count; lane++) lanes[lane]->clear();
+}
+
+}  // namespace lorikeet::sim

@@ -1,0 +1,97 @@
+/**
+ * Builds test programs around the SIMT emulator with the host compiler alone: no Node headers, no CUDA toolkit.
+ *
+ *     node scripts/cuda/sim.js gemm/matmul      builds test/cuda/gemm/matmul.cc with cuda/gemm/matmul.cu, if there is one,
+ *                                              and the emulator, and says where the program is
+ *
+ * Objects are kept in build-sim/ and compiled again when a file that they include is newer. Processes that build at the
+ * same time wait for each other.
+ */
+const { execFileSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+const { root } = require('../sources')
+
+const out = path.join(root, 'build-sim')
+const compiler = process.env.CXX || 'g++'
+
+// Kernels are compiled as they will be for the addon's emulated device, but with little optimisation: the tests spend
+// more time here than running. The emulator itself does the arithmetic of the tensor cores.
+const flags = ['-std=c++17', '-Wall', '-Wextra', '-ffp-contract=off', `-I${root}`]
+const optimisation = (file) => (file.startsWith('cuda/sim/') ? '-O3' : '-O1')
+
+function buildProgram(name) {
+  const own = [`test/cuda/${name}.cc`, `cuda/${name}.cu`].filter((file) => fs.existsSync(path.join(root, file)))
+  const emulator = fs.readdirSync(path.join(root, 'cuda/sim')).filter((file) => file.endsWith('.cc'))
+  const files = [...own, ...emulator.map((file) => `cuda/sim/${file}`)]
+  const program = path.join(out, 'bin', name)
+  withLock(() => {
+    const objects = files.map(compile)
+    if (objects.every((object) => modified(object) <= modified(program))) return
+    fs.mkdirSync(path.dirname(program), { recursive: true })
+    run(compiler, [...objects, '-o', program])
+  })
+  return program
+}
+
+function compile(file) {
+  const object = path.join(out, 'obj', `${file}.o`)
+  const listing = `${object}.d`
+  if (upToDate(object, listing)) return object
+  fs.mkdirSync(path.dirname(object), { recursive: true })
+  const arguments_ = [...flags, optimisation(file), '-MMD', '-MF', listing, '-x', 'c++', '-c', path.join(root, file)]
+  run(compiler, [...arguments_, '-o', `${object}.new`])
+  fs.renameSync(`${object}.new`, object)
+  return object
+}
+
+/** Whether the object is newer than this script and everything that the compiler listed as read. */
+function upToDate(object, listing) {
+  if (!fs.existsSync(object) || !fs.existsSync(listing)) return false
+  const read = fs.readFileSync(listing, 'utf8').replace(/\\\n/g, ' ').replace(/^[^:]*:/, '').trim().split(/\s+/)
+  return [__filename, ...read].every((file) => modified(file) <= modified(object) && modified(file) > 0)
+}
+
+function modified(file) {
+  return fs.statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
+}
+
+function run(command, arguments_) {
+  try {
+    execFileSync(command, arguments_, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
+  } catch (error) {
+    throw new Error(`${command} failed:\n${error.stderr || error.message}`)
+  }
+}
+
+/** A folder is a lock: making it succeeds for one process only. One left behind by a killed process is taken over. */
+function withLock(action) {
+  const lock = path.join(out, 'lock')
+  fs.mkdirSync(out, { recursive: true })
+  for (;;) {
+    try {
+      fs.mkdirSync(lock)
+      break
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error
+      if (modified(lock) > 0 && Date.now() - modified(lock) > 15 * 60_000) fs.rmSync(lock, { recursive: true, force: true })
+      else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+    }
+  }
+  try {
+    return action()
+  } finally {
+    fs.rmSync(lock, { recursive: true, force: true })
+  }
+}
+
+if (require.main === module) {
+  try {
+    for (const name of process.argv.slice(2)) console.log(buildProgram(name))
+  } catch (error) {
+    console.error(error.message)
+    process.exitCode = 1
+  }
+}
+
+module.exports = { buildProgram }

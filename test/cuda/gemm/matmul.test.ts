@@ -1,0 +1,48 @@
+/** The tensor-core product with adapters, in the emulator: results, and how it uses the card. */
+import test from 'ava'
+import { type Case, type Counters, runProgram } from '../../helpers/cuda-sim'
+
+interface Fields {
+  error: number
+  counters: Counters
+  large: number
+  small: number
+}
+let cases: Case<Fields>[] = []
+test.before(() => {
+  cases = runProgram('gemm/matmul')
+})
+const products = () => cases.filter((one) => one.case !== 'choice')
+
+test('every tile and layout gives the product with its adapters to one rounding, without a fault', (t) => {
+  t.is(products().length, 30)
+  for (const one of products()) {
+    t.is(one.fault, undefined, `${one.case}: ${one.fault?.message}`)
+    t.true(one.error <= 1, `${one.case}: ${one.error} of the allowed error`)
+  }
+})
+
+test('shared memory is read and written without bank conflicts', (t) => {
+  for (const one of products()) t.is(one.counters.conflictFactor, 1, one.case)
+})
+
+test('whole tiles move no sector that is not needed', (t) => {
+  const whole = products().filter((one) => one.case.startsWith('whole tiles'))
+  t.is(whole.length, 6)
+  for (const one of whole) t.true(one.counters.sectorFactor <= 1.1, `${one.case}: ${one.counters.sectorFactor}`)
+})
+
+test('the adapter costs one more step of the reduction and nothing else', (t) => {
+  const { counters } = cases.find((one) => one.case === 'whole tiles, 128x128, k contiguous')!
+  // 96 columns are three steps of 32, the rank of 16 fills half of a fourth.
+  t.is(counters.tensorFlops, 2 * 128 * 128 * (96 + 32))
+  t.is(counters.dramWrittenBytes, 128 * 128 * 2)
+  t.is(counters.dramReadBytes, 2 * (128 * 96 + 128 * 96 + 128 * 16 + 128 * 16) + 128 * 4)
+  t.is(counters.blockBarriers, 4 + 1)
+})
+
+test('small outputs get small tiles', (t) => {
+  const { large, small } = cases.find((one) => one.case === 'choice')!
+  t.is(large, 0)
+  t.is(small, 2)
+})
