@@ -1,7 +1,7 @@
 import test from 'ava'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { LorikeetError } from '../../lib/base/errors'
+import { LorikeetError, type ErrorKind } from '../../lib/base/errors'
 import { detectCheckpoint } from '../../lib/formats/checkpoint'
 import { baseModules, parseLoraFile, requireLoraFits } from '../../lib/formats/lora-file'
 import { openSafetensors, readTensorRaw, writeSafetensors, type TensorData } from '../../lib/formats/safetensors'
@@ -94,7 +94,7 @@ test('an alpha that F16 cannot say is written in F32, and no alpha means the ran
 
 test('what the other keys cannot say is refused by name, and nothing is written', (t) => {
   const place = temporaryFolder()
-  const refused = (input: string, message: RegExp, kind = 'input', out = join(place, 'out.safetensors')) => {
+  const refused = (input: string, message: RegExp, kind: ErrorKind = 'input', out = join(place, 'out.safetensors')) => {
     const error = t.throws(() => convertLora(input, { to: 'peft', out }), { instanceOf: LorikeetError })
     t.is(error.kind, kind)
     t.regex(error.message, message)

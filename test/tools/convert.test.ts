@@ -1,7 +1,7 @@
 import test from 'ava'
 import * as fs from 'node:fs'
 import { join } from 'node:path'
-import { LorikeetError } from '../../lib/base/errors'
+import { LorikeetError, type ErrorKind } from '../../lib/base/errors'
 import { configMetadataKey, detectCheckpoint } from '../../lib/formats/checkpoint'
 import { openSafetensors, readTensorRaw, writeSafetensors, type TensorData } from '../../lib/formats/safetensors'
 import { convertBase, type ConvertOptions } from '../../lib/tools/convert'
@@ -197,7 +197,7 @@ test('what cannot or must not be written is refused, and nothing is left behind'
   const model = join(place, 'model')
   fs.cpSync(folder, model, { recursive: true })
   const before = fs.readdirSync(place, { recursive: true }).sort()
-  const refused = (input: string, options: ConvertOptions, kind: string, message: RegExp) => {
+  const refused = (input: string, options: ConvertOptions, kind: ErrorKind, message: RegExp) => {
     const error = t.throws(() => convertBase(input, options), { instanceOf: LorikeetError })
     t.is(error.kind, kind)
     t.regex(error.message, message)
