@@ -7,10 +7,10 @@
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import sharp from 'sharp'
+import { openmojiFolder, openmojiSvg } from './svg-files'
 
 const pixels = 128
 const folder = path.join(__dirname, '..', '..', 'models', 'demo', 'dataset')
-const root = path.dirname(require.resolve('openmoji/package.json'))
 
 /** Names that the base model knows, of all kinds; none of them is asked for in the demo's pictures. */
 const subjects = [
@@ -26,14 +26,14 @@ Changes: rendered at ${pixels}x${pixels} pixels on white by scripts/demo/openmoj
 `
 
 /** A drawing of OpenMoji on white, [pixels, pixels], as PNG. */
-export function renderOpenmoji(hexcode: string, size = pixels): Promise<Buffer> {
-  const svg = readFileSync(path.join(root, 'color', 'svg', `${hexcode}.svg`))
+function renderOpenmoji(hexcode: string, size = pixels): Promise<Buffer> {
+  const svg = readFileSync(openmojiSvg(hexcode)!)
   // The drawings are 72 units wide; density in dots per inch, 72 a unit.
   return sharp(svg, { density: size }).resize(size, size).flatten({ background: '#ffffff' }).png({ palette: true, colours: 64 }).toBuffer()
 }
 
 async function main(): Promise<void> {
-  const all = JSON.parse(readFileSync(path.join(root, 'data', 'openmoji.json'), 'utf8')) as { annotation: string; hexcode: string }[]
+  const all = JSON.parse(readFileSync(path.join(openmojiFolder, 'data', 'openmoji.json'), 'utf8')) as { annotation: string; hexcode: string }[]
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { recursive: true })
   for (const subject of subjects) {

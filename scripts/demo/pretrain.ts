@@ -88,7 +88,7 @@ async function main(): Promise<void> {
   const [plain, captioned] = [path.join(folder, 'plain'), path.join(folder, 'captioned')]
   const vae = path.join(folder, 'vae-2.safetensors')
   if (!existsSync(vae)) await trainAutoencoder(plain)
-  console.log(`${await renderTwemoji('captioned', captioned, 12)} pictures with captions`)
+  console.log(`${await renderTwemoji('captioned', captioned, 8)} pictures with captions`)
   const scaled = path.join(folder, 'vae-scaled.safetensors')
   if (!existsSync(scaled)) {
     const scaling = await scalingFactor(vae, captioned)

@@ -9,6 +9,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import sharp from 'sharp'
 import { philoxUniform } from '../../lib/base/philox'
+import { twemojiSvg } from './svg-files'
+import { words } from './vocabulary'
 
 export const pictureSize = 128
 
@@ -29,31 +31,17 @@ const backgrounds: Record<string, string> = {
   'light grey': '#dcdcdc',
 }
 
-const svgFolder = path.dirname(require.resolve('@twemoji/svg/package.json'))
-
-/** Twemoji names its files by code points, without the variation selector where nothing is joined. */
-function svgFile(hexcode: string): string | undefined {
-  const full = hexcode.toLowerCase()
-  const names = [full.includes('200d') ? full : full.replace(/-fe0f/g, ''), full.replace(/-fe0f/g, ''), full]
-  return names.map((name) => path.join(svgFolder, `${name.replace(/^0+/, '')}.svg`)).find(existsSync)
-}
-
 function allEmoji(): Emoji[] {
   const entries = require('emojibase-data/en/data.json') as { label: string; tags?: string[]; hexcode: string; subgroup?: number }[]
   const { subgroups } = require('emojibase-data/meta/groups.json') as { subgroups: Record<string, string> }
   return entries.flatMap(({ label, tags = [], hexcode, subgroup }) =>
-    subgroup === undefined || !svgFile(hexcode) ? [] : [{ label, tags, hexcode, subgroup: subgroups[subgroup]! }],
+    subgroup === undefined || !twemojiSvg(hexcode) ? [] : [{ label, tags, hexcode, subgroup: subgroups[subgroup]! }],
   )
 }
 
-/** What a small model can be asked for: things, animals, plants, food, places; no people, flags, signs and clock faces. */
-const drawable =
-  /^(animal|plant|food|drink|dishware|place-(geo|build|rel|other)|transport-(ground|water|air)|hotel|sky|event|award|sport|game|arts|clothing|music|phone|computer|light|book|money|mail|writing|office|lock|tool|science|medical|household|face-costume|heart|geometric)/
-const left = /moon$|^(black|white) (large|medium|small)|medium-small|with arrow|banknote|suit|suspension|cableway/
-
 /** The words that the base model knows. */
 export function vocabulary(): Emoji[] {
-  return allEmoji().filter(({ subgroup, label }) => drawable.test(subgroup) && !left.test(label))
+  return allEmoji().filter(({ label }) => words.has(label))
 }
 
 /** Uniform numbers of one variant: the same for the same drawing and number. */
@@ -78,7 +66,7 @@ interface Variant {
 }
 
 async function render(emoji: Emoji, { background, mirrored, side, left, top, outline, hue }: Variant): Promise<Buffer> {
-  const source = readFileSync(svgFile(emoji.hexcode)!, 'utf8')
+  const source = readFileSync(twemojiSvg(emoji.hexcode)!, 'utf8')
   const style = `<style>path,circle,ellipse,rect,polygon{stroke:#000;stroke-width:${outline};stroke-linejoin:round}</style>`
   const svg = outline > 0 ? source.replace(/<svg[^>]*>/, (tag) => tag + style) : source
   let drawing = sharp(Buffer.from(svg), { density: (72 * side) / 36 }).resize(side, side)
@@ -96,12 +84,12 @@ async function render(emoji: Emoji, { background, mirrored, side, left, top, out
     .toBuffer()
 }
 
-/** Whole drawings, nearly filling the picture. The first is on white, in the middle. */
+/** Whole drawings, nearly filling the picture; every other one on white, every fourth in the middle. */
 function wholeVariant(seed: number, number: number): Variant {
   const chance = chances(seed, number)
-  const centred = number === 0
-  const side = centred ? 112 : Math.round(92 + 28 * chance())
-  const shift = () => (centred ? 8 : Math.round((pictureSize - side) * (0.5 + 0.8 * (chance() - 0.5))))
+  const centred = number % 4 === 0
+  const side = centred ? 112 : Math.round(104 + 16 * chance())
+  const shift = () => (centred ? 8 : Math.round((pictureSize - side) * chance()))
   const names = Object.keys(backgrounds)
   const background = number % 2 === 0 ? undefined : names[Math.floor(chance() * names.length)]
   return { background, mirrored: !centred && chance() < 0.5, side, left: shift(), top: shift(), outline: 0, hue: 0 }

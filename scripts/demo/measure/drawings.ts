@@ -1,26 +1,10 @@
 /** The drawings that the demo is measured with, by their hexcodes: Twemoji's, and OpenMoji's of the same subjects. */
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import path from 'node:path'
 import sharp from 'sharp'
+import { openmojiFolder, openmojiSvg, twemojiSvg } from '../svg-files'
 import { type Emoji, vocabulary } from '../twemoji-dataset'
 import { type Picture, readPicture } from './picture'
-
-const openmojiFolder = path.dirname(require.resolve('openmoji/package.json'))
-const twemojiFolder = path.dirname(require.resolve('@twemoji/svg/package.json'))
-
-/** Both packages leave the variation selector out in some names and not in others. */
-function findSvg(folder: string, hexcode: string): string | undefined {
-  const names = [hexcode, hexcode.replace(/-FE0F/gi, '')].map((name) => name.replace(/^0+/, ''))
-  return [...names, hexcode].map((name) => path.join(folder, `${name}.svg`)).find(existsSync)
-}
-
-export function twemojiSvg(hexcode: string): string | undefined {
-  return findSvg(twemojiFolder, hexcode.toLowerCase())
-}
-
-export function openmojiSvg(hexcode: string): string | undefined {
-  return findSvg(path.join(openmojiFolder, 'color', 'svg'), hexcode.toUpperCase())
-}
 
 /** All hexcodes that OpenMoji has a colour drawing of, without skin tones and flags, in its order. */
 export function openmojiHexcodes(): string[] {

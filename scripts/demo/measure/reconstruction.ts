@@ -1,6 +1,7 @@
 /** How much of a drawing survives the autoencoder, on drawings of another hand than those it was trained on. */
 import type { Pipeline } from '../../../lib/index'
-import { openmojiHexcodes, openmojiSvg, renderSvg, spread } from './drawings'
+import { openmojiSvg } from '../svg-files'
+import { openmojiHexcodes, renderSvg, spread } from './drawings'
 import { type Picture, psnr, toPicture, toValues } from './picture'
 
 export interface ReconstructionFigures {

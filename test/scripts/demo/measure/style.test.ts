@@ -1,7 +1,8 @@
 import test from 'ava'
 import type { Picture } from '../../../../scripts/demo/measure/picture'
 import { edgeStrength, outlineShare, styleFigures } from '../../../../scripts/demo/measure/style'
-import { openmojiSvg, renderSvg, twemojiSvg } from '../../../../scripts/demo/measure/drawings'
+import { renderSvg } from '../../../../scripts/demo/measure/drawings'
+import { openmojiSvg, twemojiSvg } from '../../../../scripts/demo/svg-files'
 
 /** 8x8, each pixel by its column. */
 function columns(colourOf: (x: number) => number[]): Picture {

@@ -1,12 +1,11 @@
 import test from 'ava'
 import {
   candidates,
-  openmojiSvg,
   promptsOf,
   renderSvg,
   spread,
-  twemojiSvg,
 } from '../../../../scripts/demo/measure/drawings'
+import { openmojiSvg, twemojiSvg } from '../../../../scripts/demo/svg-files'
 import { oklab } from '../../../../scripts/demo/measure/features'
 import type { Picture } from '../../../../scripts/demo/measure/picture'
 import { referencesOf, scoreSubjects } from '../../../../scripts/demo/measure/subject-score'
