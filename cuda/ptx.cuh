@@ -186,7 +186,8 @@ inline float half_of(uint32_t reg, int half) {
 template <class Shape, int MI, int NI>
 void run_multiply_add(sim::WarpCall& warp) {
   using Call = MultiplyCall<Shape, MI, NI>;
-  static thread_local float a[MI * Shape::kM][Shape::kK], b[Shape::kK][NI * Shape::kN], c[MI * Shape::kM][NI * Shape::kN];
+  static thread_local float a[MI * Shape::kM][Shape::kK], b[Shape::kK][NI * Shape::kN];
+  static thread_local float c[MI * Shape::kM][NI * Shape::kN];
   for (int lane = 0; lane < 32; lane++) {
     const Call& call = argument<Call>(warp, lane);
     for (int half = 0; half < 2; half++) {

@@ -1,5 +1,5 @@
-// What several threads do together: barriers, shuffles, votes, atomics. Each wrapped once, with its twin for the emulator,
-// which insists that every lane named by a mask arrives.
+// What several threads do together: barriers, shuffles, votes, atomics. Each wrapped once, with its twin for the
+// emulator, which insists that every lane named by a mask arrives.
 #pragma once
 
 #include "memory.cuh"

@@ -1,5 +1,5 @@
-// Operand loaders: they bring a tile of a matrix from global to shared memory, swizzled, with zeros for what lies outside
-// the matrix.
+// Operand loaders: they bring a tile of a matrix from global to shared memory, swizzled, with zeros for what lies
+// outside the matrix.
 #pragma once
 
 #include "../numeric.cuh"

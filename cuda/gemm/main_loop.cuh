@@ -11,8 +11,8 @@
 
 namespace LORIKEET_CUDA {
 
-// How b lies in memory. A weight [N, K] serves y = x W^T with k contiguous and dx = dy W with n contiguous (its rows are
-// then the reduction), so one copy of it is enough.
+// How b lies in memory. A weight [N, K] serves y = x W^T with k contiguous and dx = dy W with n contiguous (its rows
+// are then the reduction), so one copy of it is enough.
 enum class BLayout { k_contiguous, n_contiguous };
 
 struct Segment {
@@ -79,7 +79,8 @@ struct MainLoop {
     int load_stage = 0, compute_stage = 0;
     const auto load_next = [&] {
       if (!loading.ended(segments)) {
-        load_stage_tiles(segments.at[loading.segment], rows, m, n, loading.k, tiles + load_stage * Tile::kStageElements);
+        const Shared<bf16> stage = tiles + load_stage * Tile::kStageElements;
+        load_stage_tiles(segments.at[loading.segment], rows, m, n, loading.k, stage);
         loading.advance(segments, n);
       }
       load_stage = load_stage + 1 == Tile::kStages ? 0 : load_stage + 1;

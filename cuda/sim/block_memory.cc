@@ -105,7 +105,8 @@ void Block::copy_async(Thread& thread, const Region* to_region, void* to, const 
   if (strict_) {
     // Hardware checks the alignment of the source also when nothing is read from it.
     if (reinterpret_cast<uintptr_t>(from) % width != 0) {
-      fail(FaultKind::misaligned, thread, "copies from an address that is no multiple of " + std::to_string(width), site);
+      fail(FaultKind::misaligned, thread, "copies from an address that is no multiple of " + std::to_string(width),
+           site);
     }
     touch_shared(thread, *to_region, to, width, Touch::write, site);
     shadow_.issue(at, width, thread.clock, interval_, site);

@@ -38,7 +38,8 @@ Conflict Shadow::check(const Cell& cell, Touch how, const Clock& clock, const In
   if (!write_is_ordered(cell, clock, interval)) return writer(Conflict::race_with_write);
   if (how != Touch::read && !reads_are_ordered(cell, clock, interval)) {
     const uint32_t lanes = cell.reader_lanes;
-    const bool one = cell.read_epoch >= interval.block && cell.reader_warp != kSeveralWarps && (lanes & (lanes - 1)) == 0;
+    const bool one =
+        cell.read_epoch >= interval.block && cell.reader_warp != kSeveralWarps && (lanes & (lanes - 1)) == 0;
     return {Conflict::race_with_read, cell.read_site, one ? cell.reader_warp * 32 + __builtin_ctz(lanes) : -1, 0};
   }
   return {};

@@ -77,10 +77,10 @@ function randomModel(location: string, random: { config: StableDiffusionConfig; 
   }
 }
 
-/** In latents: diffusers' `sample_size` of the UNet; most single files do not say, and are of the usual size. */
-function sampleSize({ configs }: Checkpoint): number {
-  const stated = configs.unet?.sample_size
-  return Number.isInteger(stated) && (stated as number) > 0 ? (stated as number) : 64
+/** diffusers' `sample_size` of the UNet, else the resolution that a single file states, else the family's usual one. */
+function imageSizeOf({ configs, metadata }: Checkpoint): number {
+  const stated = [Number(configs.unet?.sample_size) * latentDownscale, Number.parseInt(metadata['modelspec.resolution'] ?? '', 10)]
+  return stated.find((size) => Number.isInteger(size) && size > 0 && size % latentDownscale === 0) ?? 512
 }
 
 const componentOf = { unet: 'unet', vae: 'vae', text_encoder: 'textEncoder' } as const
@@ -96,7 +96,7 @@ function checkpointModel(location: string, checkpoint: Checkpoint): BaseModel {
     predictionType: checkpoint.predictionType ?? 'epsilon',
     predictionTypeStated: checkpoint.predictionType !== undefined,
     zeroTerminalSnr: checkpoint.zeroTerminalSnr,
-    imageSize: sampleSize(checkpoint) * latentDownscale,
+    imageSize: imageSizeOf(checkpoint),
     tokenizer: checkpoint.tokenizer ? readClipTokenizer(checkpoint.tokenizer) : builtInClipTokenizer(),
     tensors,
     fingerprint: (network) => {

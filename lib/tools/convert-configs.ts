@@ -28,7 +28,7 @@ const clipTokens = { bos_token_id: 0, eos_token_id: 2, pad_token_id: 1 }
  */
 export function diffusersConfigs(base: BaseModel, textDtype: Dtype | undefined): DiffusersConfigs {
   const stated = base.checkpoint?.configs ?? {}
-  const pixels = statedResolution(base) ?? 512
+  const pixels = base.imageSize
   return {
     unet: sorted(unetConfig(base, keep(stated.unet), pixels / latentDownscale)),
     vae: sorted(vaeConfig(base, keep(stated.vae), pixels)),
@@ -189,12 +189,6 @@ function classOf(name: string, { _diffusers_version: version }: Config): Config 
 /** Where the file came from says something about the person's machine, not about the model. */
 function keep(stated: Config = {}): Config {
   return { ...stated, _name_or_path: undefined }
-}
-
-/** Pixels along each side, where a single file's metadata says so. */
-function statedResolution({ checkpoint }: BaseModel): number | undefined {
-  const [, width, height] = /^(\d{2,5})x(\d{2,5})$/.exec(checkpoint?.metadata['modelspec.resolution'] ?? '') ?? []
-  return width !== undefined && width === height && Number(width) % latentDownscale === 0 ? Number(width) : undefined
 }
 
 /** As diffusers and transformers write them; entries without a value are left out. */

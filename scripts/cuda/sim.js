@@ -1,8 +1,10 @@
 /**
  * Builds test programs around the SIMT emulator with the host compiler alone: no Node headers, no CUDA toolkit.
  *
- *     node scripts/cuda/sim.js gemm/matmul      builds test/cuda/gemm/matmul.cc with cuda/gemm/matmul.cu, if there is one,
- *                                              and the emulator, and says where the program is
+ *     node scripts/cuda/sim.js gemm/matmul
+ *
+ * builds test/cuda/gemm/matmul.cc with the emulator and, if there is one, cuda/gemm/matmul.cu, and says where the program
+ * is.
  *
  * Objects are kept in build-sim/ and compiled again when a file that they include is newer. Processes that build at the
  * same time wait for each other.
@@ -74,7 +76,8 @@ function withLock(action) {
       break
     } catch (error) {
       if (error.code !== 'EEXIST') throw error
-      if (modified(lock) > 0 && Date.now() - modified(lock) > 15 * 60_000) fs.rmSync(lock, { recursive: true, force: true })
+      const age = modified(lock) > 0 ? Date.now() - modified(lock) : 0
+      if (age > 15 * 60_000) fs.rmSync(lock, { recursive: true, force: true })
       else Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
     }
   }

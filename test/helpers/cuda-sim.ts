@@ -1,4 +1,4 @@
-/** Running the emulator's test programs: test/cuda/<name>.cc with cuda/<name>.cu, compiled when they are out of date. */
+/** Running the emulator's test programs: test/cuda/<name>.cc with cuda/<name>.cu, compiled when out of date. */
 import { execFileSync } from 'node:child_process'
 
 const { buildProgram }: { buildProgram(name: string): string } = require('../../scripts/cuda/sim')

@@ -1,5 +1,5 @@
-// The matrix product in the emulator's strict mode against sums in double: every tile, both layouts of w, adapters on all
-// and on some columns, ragged and unaligned shapes.
+// The matrix product in the emulator's strict mode against sums in double: every tile, both layouts of w, adapters on
+// all and on some columns, ragged and unaligned shapes.
 #include "cuda/gemm/matmul.h"
 
 #include "../harness.h"
@@ -43,8 +43,9 @@ double run(const Shape& s, BLayout layout, TileChoice tile) {
   std::vector<Up> ups;
   for (const Part& part : s.parts) {
     const std::string number = std::to_string(ups.size());
+    const size_t up_count = static_cast<size_t>(part.columns) * part.rank;
     ups.push_back({DeviceArray<bf16>("h" + number, static_cast<size_t>(s.m) * part.rank, Rights::read),
-                   DeviceArray<bf16>("up" + number, static_cast<size_t>(part.columns) * part.rank, Rights::read), part});
+                   DeviceArray<bf16>("up" + number, up_count, Rights::read), part});
     random.fill(ups.back().h), random.fill(ups.back().up);
     problem.ups.push_back({ups.back().h.data(), part.rank, ups.back().up.data(), transposed ? part.columns : part.rank,
                            part.rank, part.column, part.columns, part.scale});

@@ -46,11 +46,10 @@ void plain_mma(Global<bf16> a, Global<bf16> b, Global<float> c) {
       rb[0][reg] |= static_cast<uint32_t>(load(b, at.row * 8 + at.column).bits) << 16 * half;
     }
   }
-  for (int reg = 0; reg < 4; reg++) rc[0][0][reg] = load(c, Shape::c(lane(), reg).row * 8 + Shape::c(lane(), reg).column);
+  const auto place = [](int reg) { return Shape::c(lane(), reg).row * 8 + Shape::c(lane(), reg).column; };
+  for (int reg = 0; reg < 4; reg++) rc[0][0][reg] = load(c, place(reg));
   multiply_add<Shape, 1, 1>(rc, ra, rb);
-  for (int reg = 0; reg < 4; reg++) {
-    store(c, Shape::c(lane(), reg).row * 8 + Shape::c(lane(), reg).column, rc[0][0][reg]);
-  }
+  for (int reg = 0; reg < 4; reg++) store(c, place(reg), rc[0][0][reg]);
 }
 
 // The same with two neighbours in N through ldmatrix, a [16, 16], b [16 n, 16 k] or transposed [16 k, 16 n].
@@ -171,9 +170,12 @@ void all() {
   check("rounding", Mode::strict, [](Json& line) {
     const auto bits = [](float x) { return pack_bf16(x, 0.0f); };
     const float ulp = 0x1p-7f;
-    line.number("wrong", (bits(1.0f) != 0x3f80) + (bits(1.0f + ulp / 2) != 0x3f80) + (bits(1.0f + ulp * 1.5f) != 0x3f82) +
-                             (bits(std::nanf("")) != 0x7fff) + (bits(-0.0f) != 0x8000) + (bits(INFINITY) != 0x7f80) +
-                             (bits(3.4e38f) != 0x7f80) + (pack_bf16(1.0f, 2.0f) != 0x40003f80u));
+    const std::pair<float, uint32_t> cases[] = {
+        {1.0f, 0x3f80}, {1.0f + ulp / 2, 0x3f80}, {1.0f + ulp * 1.5f, 0x3f82}, {std::nanf(""), 0x7fff},
+        {-0.0f, 0x8000}, {INFINITY, 0x7f80}, {3.4e38f, 0x7f80}};
+    int wrong = pack_bf16(1.0f, 2.0f) != 0x40003f80u;
+    for (const auto& [value, expected] : cases) wrong += bits(value) != expected;
+    line.number("wrong", wrong);
   });
   check("contiguous, conflicts", Mode::strict, [](Json& line) { test_counting(line, 1, 32); });
   check("strided, padded", Mode::strict, [](Json& line) { test_counting(line, 32, 33); });
