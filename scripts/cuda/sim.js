@@ -15,6 +15,7 @@ const path = require('node:path')
 const { root } = require('../sources')
 
 const out = path.join(root, 'build-sim')
+const lock = path.join(out, 'lock')
 const compiler = process.env.CXX || 'g++'
 
 // Kernels are compiled as they will be for the addon's emulated device, but with little optimisation: the tests spend
@@ -44,6 +45,7 @@ function compile(file) {
   const arguments_ = [...flags, optimisation(file), '-MMD', '-MF', listing, '-x', 'c++', '-c', path.join(root, file)]
   run(compiler, [...arguments_, '-o', `${object}.new`])
   fs.renameSync(`${object}.new`, object)
+  fs.utimesSync(lock, new Date(), new Date())
   return object
 }
 
@@ -66,9 +68,11 @@ function run(command, arguments_) {
   }
 }
 
-/** A folder is a lock: making it succeeds for one process only. One left behind by a killed process is taken over. */
+/**
+ * A folder is a lock: making it succeeds for one process only. One that nothing was compiled under for a while was left
+ * behind by a killed process and is taken over.
+ */
 function withLock(action) {
-  const lock = path.join(out, 'lock')
   fs.mkdirSync(out, { recursive: true })
   for (;;) {
     try {
