@@ -69,6 +69,7 @@ async function scalingFactor(model: string, images: string): Promise<number> {
 
 interface Rewrite {
   dtype: 'F32' | 'F16'
+  /** For the second stage: of the autoencoder; the UNet then predicts v, which learns whole shapes sooner than epsilon does. */
   scaling?: number
   metadata?: Record<string, string>
 }
@@ -76,8 +77,11 @@ interface Rewrite {
 /** The same checkpoint with other numbers or metadata. */
 function rewrite(from: string, to: string, { dtype, scaling, metadata = {} }: Rewrite): void {
   const file = openSafetensors(from)
-  const configs = JSON.parse(file.metadata[configMetadataKey] ?? '{}') as { vae: Record<string, unknown> }
-  if (scaling !== undefined) configs.vae.scaling_factor = scaling
+  const configs = JSON.parse(file.metadata[configMetadataKey] ?? '{}') as Record<'vae' | 'scheduler', Record<string, unknown>>
+  if (scaling !== undefined) {
+    configs.vae.scaling_factor = scaling
+    configs.scheduler.prediction_type = 'v_prediction'
+  }
   const tensors = [...file.tensors].map(([name, { shape }]) => ({ name, dtype, shape, data: () => readTensor(file, name) }))
   mkdirSync(path.dirname(to), { recursive: true })
   writeSafetensors(to, tensors, { ...metadata, [configMetadataKey]: JSON.stringify(configs) })
@@ -105,7 +109,7 @@ async function main(): Promise<void> {
     'modelspec.description': 'A small model of emoji drawings, trained from nothing by npm run pretrain',
     'modelspec.license': 'CC-BY-4.0; trained on graphics of Twemoji, copyright Twitter, Inc and other contributors',
     'modelspec.resolution': `${pictureSize}x${pictureSize}`,
-    'modelspec.prediction_type': 'epsilon',
+    'modelspec.prediction_type': 'v',
   }
   rewrite(base, result, { dtype: 'F16', metadata })
   console.log(`${result}: ${(statSync(result).size / 1e6).toFixed(1)} MB`)
