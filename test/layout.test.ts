@@ -32,7 +32,7 @@ const nativeLayers: string[][] = [['addon.cc'], ['binding'], ['cpu'], ['core']]
 const nativeRank = new Map(nativeLayers.flatMap((row, index) => row.map((part) => [part, index] as const)))
 
 /** The CUDA parts: kernels on the words of cuda/ itself, those on the emulator, which knows none of them. */
-const cudaLayers: string[][] = [['kernels', 'gemm'], [''], ['sim']]
+const cudaLayers: string[][] = [['kernels', 'gemm', 'attention'], [''], ['sim']]
 
 /** Lines a file may have. A longer one stands here with the reason why it is not two files. */
 const longest = 450
