@@ -67,4 +67,10 @@ __host__ __device__ constexpr Position address_of_b_pair_transposed(int lane) {
   return {MatrixLoad::row_of_address(lane) + 8 * (matrix % 2), matrix / 2};
 }
 
+// And where it points for an A fragment from a tile stored as [K, M], M contiguous: row is k, column m / 8.
+__host__ __device__ constexpr Position address_of_a_transposed(int lane) {
+  const int matrix = MatrixLoad::matrix_of_address(lane);
+  return {MatrixLoad::row_of_address(lane) + 8 * (matrix / 2), matrix % 2};
+}
+
 }  // namespace LORIKEET_CUDA

@@ -1,8 +1,7 @@
 // What happens to the sums of a tile before they are written.
 #pragma once
 
-#include "../numeric.cuh"
-#include "tile.cuh"
+#include "main_loop.cuh"
 
 namespace LORIKEET_CUDA {
 
@@ -16,9 +15,11 @@ struct Output {
 // Adds the bias, rounds to bf16 and writes a warp's tile, whose first element is (row, column) of the output. The tile
 // goes through `stage` (kWarpM * kWarpN elements of the warp's own): straight from the fragments a store instruction
 // would fill eight half-used sectors instead of whole rows of 16-byte pieces.
-template <class Tile, bool kAligned>
-__device__ __forceinline__ void write_tile(const Output& y, float (&sums)[Tile::kWarpM / 16][Tile::kWarpN / 8][4],
-                                           int row, int column, Shared<bf16> stage) {
+template <class Operands>
+__device__ __forceinline__ void write_tile(const Output& y, const Operands& operands,
+                                           typename MainLoop<Operands>::Sums& sums, int row, int column,
+                                           Shared<bf16> stage) {
+  using Tile = typename Operands::Tile;
   constexpr int kChunks = Tile::kWarpN / 8;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   LORIKEET_UNROLL for (int j = 0; j < Tile::kWarpN / 8; j++) {
@@ -43,11 +44,12 @@ __device__ __forceinline__ void write_tile(const Output& y, float (&sums)[Tile::
     const int r = row + tile_row, c = column + chunk * 8;
     const Vector<bf16, 8> values = load_vector<8>(stage, swizzled<kChunks>(tile_row, chunk) * 8);
     if (r >= y.rows) continue;
-    if (kAligned) {
-      if (c < y.columns) store_vector(y.data, r * y.stride + c, values);
+    const int64_t start = operands.output_row(r) * y.stride + c;
+    if (Operands::kAligned) {
+      if (c < y.columns) store_vector(y.data, start, values);
     } else {
       LORIKEET_UNROLL for (int e = 0; e < 8; e++) {
-        if (c + e < y.columns) store(y.data, r * y.stride + c + e, values[e]);
+        if (c + e < y.columns) store(y.data, start + e, values[e]);
       }
     }
   }

@@ -7,6 +7,7 @@
 // starts, in f32, and neither h nor up has to be scaled in bf16.
 #pragma once
 
+#include "divider.cuh"
 #include "loader.cuh"
 
 namespace LORIKEET_CUDA {
@@ -21,6 +22,7 @@ struct Segment {
   int k;
   int column, columns;  // of the output: b has these only
   float scale;
+  Divider channels;  // of the image that a shows through a moving window (im2col.cuh); divisor 0 when a is a matrix
 };
 
 constexpr int kMaxSegments = 16;
@@ -59,15 +61,45 @@ struct TileCursor {
   }
 };
 
-template <class Tile, BLayout kLayout, bool kAligned>
+struct MatrixParameters {};
+
+// Loads the tiles of a and b that are matrices, and says which row of the output row `row` of the product is. Operands
+// are made once for a block, whose first row is m.
+template <class Tile_, BLayout kLayout_, bool kAligned_>
+struct MatrixOperands {
+  using Tile = Tile_;
+  static constexpr BLayout kLayout = kLayout_;
+  static constexpr bool kAligned = kAligned_;
+  static constexpr bool kTransposedA = false;  // in memory and in its tiles: [k, M]
+  using Parameters = MatrixParameters;
+
+  __device__ __forceinline__ MatrixOperands(const Parameters&, int, int) {}
+  __device__ __forceinline__ void load_a(const Segment& s, int rows, int m, int k, Shared<bf16> tile) const {
+    const Matrix a{s.a, s.a_stride, rows, s.k};
+    DenseLoader<Tile::kBlockM, Tile::kBlockK, Tile::kThreads, kAligned>::load_tile(a, m, k, tile);
+  }
+  __device__ __forceinline__ void load_b(const Segment& s, int n, int k, Shared<bf16> tile) const {
+    if (kLayout == BLayout::k_contiguous) {
+      const Matrix b{s.b, s.b_stride, s.columns, s.k};
+      DenseLoader<Tile::kBlockN, Tile::kBlockK, Tile::kThreads, kAligned>::load_tile(b, n - s.column, k, tile);
+    } else {
+      const Matrix b{s.b, s.b_stride, s.k, s.columns};
+      DenseLoader<Tile::kBlockK, Tile::kBlockN, Tile::kThreads, kAligned>::load_tile(b, k, n - s.column, tile);
+    }
+  }
+  __device__ __forceinline__ int output_row(int row) const { return row; }
+};
+
+template <class Operands>
 struct MainLoop {
+  using Tile = typename Operands::Tile;
   static constexpr int MI = Tile::kWarpM / 16, NI = Tile::kWarpN / 8;
   using Sums = float[MI][NI][4];
 
   // The tile at (m, n), whose warps take their parts at (warp_m, warp_n) in it. `tiles`: kStages * kStageElements.
   // Afterwards the block may use `tiles` for something else.
-  static __device__ __forceinline__ void run(const Segments& segments, int rows, int m, int n, int warp_m, int warp_n,
-                                             Shared<bf16> tiles, Sums& sums) {
+  static __device__ __forceinline__ void run(const Segments& segments, const Operands& operands, int rows, int m, int n,
+                                             int warp_m, int warp_n, Shared<bf16> tiles, Sums& sums) {
     LORIKEET_UNROLL for (int i = 0; i < MI; i++) {
       LORIKEET_UNROLL for (int j = 0; j < NI; j++) {
         LORIKEET_UNROLL for (int e = 0; e < 4; e++) sums[i][j][e] = 0.0f;
@@ -80,7 +112,9 @@ struct MainLoop {
     const auto load_next = [&] {
       if (!loading.ended(segments)) {
         const Shared<bf16> stage = tiles + load_stage * Tile::kStageElements;
-        load_stage_tiles(segments.at[loading.segment], rows, m, n, loading.k, stage);
+        const Segment& segment = segments.at[loading.segment];
+        operands.load_a(segment, rows, m, loading.k, stage);
+        operands.load_b(segment, n, loading.k, stage + Tile::kElementsA);
         loading.advance(segments, n);
       }
       load_stage = load_stage + 1 == Tile::kStages ? 0 : load_stage + 1;
@@ -108,32 +142,24 @@ struct MainLoop {
   }
 
  private:
-  static __device__ __forceinline__ void load_stage_tiles(const Segment& s, int rows, int m, int n, int k,
-                                                          Shared<bf16> stage) {
-    const Matrix a{s.a, s.a_stride, rows, s.k};
-    DenseLoader<Tile::kBlockM, Tile::kBlockK, Tile::kThreads, kAligned>::load_tile(a, m, k, stage);
-    const Shared<bf16> stage_b = stage + Tile::kElementsA;
-    if (kLayout == BLayout::k_contiguous) {
-      const Matrix b{s.b, s.b_stride, s.columns, s.k};
-      DenseLoader<Tile::kBlockN, Tile::kBlockK, Tile::kThreads, kAligned>::load_tile(b, n - s.column, k, stage_b);
-    } else {
-      const Matrix b{s.b, s.b_stride, s.k, s.columns};
-      DenseLoader<Tile::kBlockK, Tile::kBlockN, Tile::kThreads, kAligned>::load_tile(b, k, n - s.column, stage_b);
-    }
-  }
-
   static __device__ __forceinline__ void add_tile(Shared<bf16> stage, int warp_m, int warp_n, Sums& sums) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const Shared<bf16> stage_b = stage + Tile::kElementsA;
     LORIKEET_UNROLL for (int kk = 0; kk < Tile::kBlockK / 16; kk++) {
       uint32_t a[MI][4], b[NI][2];
       LORIKEET_UNROLL for (int i = 0; i < MI; i++) {
-        const Position at = address_of_a(lane);
-        load_matrices(a[i], stage + swizzled<Tile::kBlockK / 8>(warp_m + i * 16 + at.row, kk * 2 + at.column) * 8);
+        if (Operands::kTransposedA) {
+          const Position at = address_of_a_transposed(lane);
+          load_matrices_transposed(
+              a[i], stage + swizzled<Tile::kBlockM / 8>(kk * 16 + at.row, warp_m / 8 + i * 2 + at.column) * 8);
+        } else {
+          const Position at = address_of_a(lane);
+          load_matrices(a[i], stage + swizzled<Tile::kBlockK / 8>(warp_m + i * 16 + at.row, kk * 2 + at.column) * 8);
+        }
       }
       LORIKEET_UNROLL for (int j = 0; j < NI; j += 2) {
         uint32_t pair[4];
-        if (kLayout == BLayout::k_contiguous) {
+        if (Operands::kLayout == BLayout::k_contiguous) {
           const Position at = address_of_b_pair(lane);
           load_matrices(pair,
                         stage_b + swizzled<Tile::kBlockK / 8>(warp_n + j * 8 + at.row, kk * 2 + at.column) * 8);

@@ -5,21 +5,9 @@
 #include <vector>
 
 #include "../launch.cuh"
-#include "../numeric.cuh"
-#include "main_loop.cuh"
+#include "low_rank.h"
 
 namespace LORIKEET_CUDA {
-
-// One adapter's contribution to some columns of y.
-struct LowRankUp {
-  const bf16* h;  // [m, rank]
-  int64_t h_stride;
-  const bf16* up;  // [columns, rank], or [rank, columns] with n contiguous
-  int64_t up_stride;
-  int rank;
-  int column, columns;
-  float scale;
-};
 
 struct Matmul {
   int m = 0, n = 0, k = 0;
@@ -33,8 +21,6 @@ struct Matmul {
   int64_t y_stride = 0;
   std::vector<LowRankUp> ups;
 };
-
-enum class TileChoice { t128x128, t128x64, t64x64 };
 
 // The tile that leaves the fewest multiprocessors idle.
 TileChoice choose_tile(int64_t m, int64_t n, int multiprocessors);

@@ -1,7 +1,7 @@
 // Tile shapes of the matrix product. They decide speed and nothing else: every row of the table is run by the tests.
 #pragma once
 
-#include "../memory.cuh"
+#include "../swizzle.cuh"
 
 namespace LORIKEET_CUDA {
 
@@ -30,14 +30,6 @@ using Tile128x128 = TileShape<128, 128, 32, 64, 64, 3>;
 using Tile128x64 = TileShape<128, 64, 32, 64, 32, 3>;
 using Tile64x64 = TileShape<64, 64, 32, 32, 32, 3>;
 
-// Where chunk `chunk` (16 bytes) of row `row` lies in a tile whose rows have kChunks of them: exclusive-or with the row
-// lets the eight rows that ldmatrix reads at once, and the eight that a warp's fragments write, fall on different
-// banks.
-template <int kChunks>
-__host__ __device__ constexpr int swizzled(int row, int chunk) {
-  static_assert(kChunks == 2 || kChunks == 4 || kChunks % 8 == 0, "rows of 32, 64 or a multiple of 128 bytes");
-  constexpr int kLines = kChunks >= 8 ? 1 : 8 / kChunks;  // rows in 128 bytes, the width of all banks
-  return row * kChunks + (chunk ^ (row / kLines % (kChunks >= 8 ? 8 : kChunks)));
-}
+enum class TileChoice { t128x128, t128x64, t64x64 };
 
 }  // namespace LORIKEET_CUDA
