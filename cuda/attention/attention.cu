@@ -1,8 +1,8 @@
 #include "attention.h"
 
 #include <cmath>
-#include <stdexcept>
 
+#include "checks.h"
 #include "rows.cuh"
 
 namespace LORIKEET_CUDA {
@@ -194,23 +194,12 @@ void start(const Attention& p, Stream stream) {
   launch("attention", &attention_kernel<Tile>, shape, stream, operands);
 }
 
-template <typename T>
-bool aligned(const Tokens<T>& tokens) {
-  return reinterpret_cast<uintptr_t>(tokens.data) % 16 == 0 && tokens.stride % 8 == 0;
-}
-
 }  // namespace
 
 void launch_attention(const Attention& p, Stream stream) {
   if (p.batch == 0 || p.heads == 0 || p.queries == 0) return;
-  if (p.head_size <= 0 || p.head_size > 160 || p.head_size % 8 != 0) {
-    throw std::invalid_argument("attention: the head size must be a multiple of 8 up to 160");
-  }
-  if (p.keys <= 0) throw std::invalid_argument("attention: there are no keys");
-  if (!(p.scale > 0)) throw std::invalid_argument("attention: the scale must be positive");
-  if (!aligned(p.q) || !aligned(p.k) || !aligned(p.v) || !aligned(p.o)) {
-    throw std::invalid_argument("attention: rows must start at multiples of 16 bytes");
-  }
+  require_attention(p.head_size, p.keys, p.scale);
+  require_rows(p.q), require_rows(p.k), require_rows(p.v), require_rows(p.o);
   // Warps of 32 queries read every key half as often as those of 16, where their registers suffice.
   if (p.head_size <= 48) return start<ForwardTile<48, 32, 64>>(p, stream);
   if (p.head_size <= 64) return start<ForwardTile<64, 32, 32>>(p, stream);
