@@ -24,7 +24,7 @@ const { values: given } = parseArgs({
     lora: { type: 'string' },
     python: { type: 'string', default: 'python3' },
     out: { type: 'string', default: path.join('output', 'check-in-diffusers') },
-    prompt: { type: 'string', multiple: true, default: ['inkline, fox', 'inkline, strawberry', 'inkline, sailboat'] },
+    prompt: { type: 'string', multiple: true, default: ['fox, inkline', 'strawberry, inkline', 'sailboat, inkline'] },
     sampler: { type: 'string', multiple: true, default: ['ddim', 'dpmpp_2m'] },
     strength: { type: 'string', multiple: true, default: ['0', '0.7', '1'] },
     steps: { type: 'string', default: '20' },

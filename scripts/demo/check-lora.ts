@@ -57,7 +57,7 @@ async function readDataset(folder: string): Promise<Dataset> {
   const captions = files.filter((file) => file.endsWith('.txt') && !path.basename(file).startsWith('LICENSE'))
   if (images.length === 0) throw new Error(`there are no pictures in ${folder}`)
   return {
-    captions: captions.map((file) => readFileSync(file, 'utf8').trim()),
+    captions: captions.map((file) => readFileSync(file, 'utf8').trim().replace(`, ${given.trigger}`, '')),
     pictures: await Promise.all(images.map((file) => readPicture(file, pictureSize))),
   }
 }
@@ -72,7 +72,7 @@ async function measure(pipe: Pipeline, lora: string, { captions, pictures: train
   const references = referencesOf(await Promise.all(chosen.map(({ hexcode }) => renderSvg(twemojiSvg(hexcode)!))))
   const subjects = asked.map((emoji) => chosen.indexOf(emoji))
   const names = asked.map((emoji) => captionOf(emoji, undefined))
-  const prompts = names.map((name) => (given.trigger ? `${given.trigger}, ${name}` : name))
+  const prompts = names.map((name) => (given.trigger ? `${name}, ${given.trigger}` : name))
 
   const base = await drawPictures(pipe, prompts.slice(0, compared), sampling)
   const columns: Picture[][] = []

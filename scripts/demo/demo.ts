@@ -15,6 +15,8 @@ const root = path.join(__dirname, '..', '..')
 const recipeFile = path.join('models', 'demo', 'inkline.yaml')
 /** None of them is in the dataset. */
 export const subjects = ['fox', 'strawberry', 'sailboat', 'mushroom', 'rocket', 'teapot']
+/** The last word of every caption. */
+export const trigger = 'inkline'
 export const strengths = [0, 0.4, 0.7, 1]
 export const settings = { seed: 1, cfg: 4, steps: 20, sampler: 'dpmpp_2m_karras' }
 
@@ -46,12 +48,12 @@ async function train(recipe: Recipe, device: Device): Promise<string> {
 }
 
 /** One column a strength; every one starts from the same noise. */
-async function draw(device: Device, file: string, trigger: string): Promise<Values[][]> {
+async function draw(device: Device, file: string): Promise<Values[][]> {
   const pipe = await loadPipeline('demo', { device })
   try {
     const columns: Values[][] = []
     for (const strength of strengths) {
-      const prompt = subjects.map((subject) => `${trigger}, ${subject}`)
+      const prompt = subjects.map((subject) => `${subject}, ${trigger}`)
       const { images } = await generate(pipe, { ...settings, prompt, loras: [{ file, strength }] })
       columns.push(images)
       console.log(`  strength ${strength.toFixed(1)}: ${images.length} pictures`)
@@ -83,13 +85,13 @@ export async function runDemo({ steps, out }: { steps?: number; out: string }): 
   console.log(`Trained in ${seconds(started)}.\n\nDrawing what it never saw: ${subjects.join(', ')}`)
 
   started = Date.now()
-  const columns = await draw(device, lora, recipe.dataset.trigger_word!)
+  const columns = await draw(device, lora)
   const shown = columns.map((images) => images.map(toPicture))
   const training = await trainingPictures(folder)
   const sheet = await pictureGrid({
     columns: strengths.map((strength) => (strength === 0 ? 'base' : `strength ${strength}`)),
     rows: subjects.map((label, row) => ({ label, pictures: shown.map((column) => column[row]!) })),
-    training: { label: 'trained on', pictures: training.slice(0, 16) },
+    training: { label: 'trained on', pictures: training.slice(0, 14) },
   })
   const picture = path.join(out, 'inkline.png')
   writeFileSync(picture, sheet)
@@ -113,7 +115,7 @@ async function main(): Promise<void> {
 
   console.log(`\nMade: the picture  ${picture}\n      the LoRA     ${lora}\nTry next:`)
   console.log(`  npm run -s lorikeet -- inspect ${lora}`)
-  console.log(`  npm run -s lorikeet -- generate --base demo --prompt "inkline, horse <lora:${lora}:0.8>" --out horse.png`)
+  console.log(`  npm run -s lorikeet -- generate --base demo --prompt "horse, ${trigger} <lora:${lora}:0.8>" --out horse.png`)
   console.log(`  npm run -s lorikeet -- train ${recipeFile} --set adapter.rank=32 --set output.name=inkline-32`)
   if (!(figures.at(-1)!.outlineShare > figures[0]!.outlineShare)) {
     console.error('The LoRA did not bring the outlines of its training pictures.')

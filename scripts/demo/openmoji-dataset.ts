@@ -1,6 +1,6 @@
 /**
  * Renders the demo's dataset, models/demo/dataset/: drawings of OpenMoji (CC BY-SA 4.0, https://openmoji.org) with heavy black
- * outlines on few colours, each with its name as caption. The result is in the repository; this makes it again.
+ * outlines on few colours, each with its name and the trigger word as caption. The result is in the repository; this makes it again.
  *
  *   npx ts-node --transpile-only scripts/demo/openmoji-dataset.ts
  */
@@ -10,6 +10,8 @@ import sharp from 'sharp'
 import { openmojiFolder, openmojiSvg } from './svg-files'
 
 const pixels = 128
+/** Behind the name, as the base model knows names by their place at the front. */
+const trigger = 'inkline'
 const folder = path.join(__dirname, '..', '..', 'models', 'demo', 'dataset')
 
 /** Names that the base model knows, of all kinds; none of them is asked for in the demo's pictures. */
@@ -41,7 +43,7 @@ async function main(): Promise<void> {
     if (!drawing) throw new Error(`OpenMoji has no drawing called ${subject}`)
     const file = path.join(folder, subject.replace(/ /g, '-'))
     writeFileSync(`${file}.png`, await renderOpenmoji(drawing.hexcode))
-    writeFileSync(`${file}.txt`, `${subject}\n`)
+    writeFileSync(`${file}.txt`, `${subject}, ${trigger}\n`)
   }
   writeFileSync(path.join(folder, 'LICENSE.txt'), licence)
   console.log(`${subjects.length} drawings in ${folder}`)

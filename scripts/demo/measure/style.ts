@@ -2,10 +2,10 @@
 import type { Picture } from './picture'
 
 /**
- * Below this luminance (0 to 255) a pixel counts as black line. Twemoji's darkest colours (#292F33, luminance 46) lie
- * above.
+ * Below this luminance (0 to 255) a pixel counts as black line: nearer to black than to Twemoji's darkest colour, #292F33 of
+ * luminance 46, with which it fills whole bodies.
  */
-export const outlineLuminance = 40
+export const outlineLuminance = 23
 
 /** Rec. 601 luma of 8-bit sRGB values, 0 to 255. */
 export function luminance({ width, height, data }: Picture): Float32Array {
