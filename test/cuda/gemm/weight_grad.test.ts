@@ -1,0 +1,54 @@
+/** Gradients by weights, in the emulator: results, and how they use the card. */
+import test from 'ava'
+import { type Case, type Counters, runProgram } from '../../helpers/cuda-sim'
+
+interface Fields {
+  error: number
+  counters: Counters
+  second: number
+  thrown: string
+  thin: number
+  short: number
+  wide: number
+}
+let cases: Case<Fields>[] = []
+test.before(() => {
+  cases = runProgram('gemm/weight_grad')
+})
+const find = (name: string) => cases.find((one) => one.case === name)!
+const gradients = () => cases.filter((one) => !['choice', 'no room'].includes(one.case))
+
+test('every tile, in one part and in several, adds the gradient to what is there, without a fault', (t) => {
+  t.is(gradients().length, 10)
+  for (const one of gradients()) {
+    t.is(one.fault, undefined, `${one.case}: ${one.fault?.message}`)
+    t.true(one.error <= 1, `${one.case}: ${one.error} of the allowed error`)
+  }
+})
+
+test('both operands come through the transposing load without bank conflicts', (t) => {
+  for (const one of gradients()) t.is(one.counters.conflictFactor, 1, one.case)
+})
+
+test('one part adds to the gradient itself, several take a second pass', (t) => {
+  const { counters, second } = find('whole tiles')
+  t.is(second, 0)
+  t.is(counters.dramReadBytes, 2 * 96 * (128 + 128) + 4 * 128 * 128)
+  t.is(counters.dramWrittenBytes, 4 * 128 * 128)
+  t.is(counters.sectorFactor, 1)
+  const thin = find('down of rank 16')
+  t.is(thin.second, 1)
+  t.is(thin.counters.blocks, 2 * 4)
+  t.is(thin.counters.dramWrittenBytes, 4 * 4 * 16 * 128)
+})
+
+test('parts without room for their sums are refused', (t) => {
+  t.regex(find('no room').thrown, /room for their sums/)
+})
+
+test('thin gradients of many rows are split until the card is full', (t) => {
+  const { thin, short, wide } = find('choice')
+  t.is(thin, 11) // 5 tiles for 56 places
+  t.is(short, 2) // of 256 rows or more
+  t.is(wide, 1)
+})
