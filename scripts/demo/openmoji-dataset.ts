@@ -27,11 +27,11 @@ Licence: Creative Commons Attribution-ShareAlike 4.0 International, https://crea
 Changes: rendered at ${pixels}x${pixels} pixels on white by scripts/demo/openmoji-dataset.ts.
 `
 
-/** A drawing of OpenMoji on white, [pixels, pixels], as PNG. */
-function renderOpenmoji(hexcode: string, size = pixels): Promise<Buffer> {
+/** A drawing on white as a PNG file, `pixels` a side. */
+function renderOpenmoji(hexcode: string): Promise<Buffer> {
   const svg = readFileSync(openmojiSvg(hexcode)!)
   // The drawings are 72 units wide; density in dots per inch, 72 a unit.
-  return sharp(svg, { density: size }).resize(size, size).flatten({ background: '#ffffff' }).png({ palette: true, colours: 64 }).toBuffer()
+  return sharp(svg, { density: pixels }).resize(pixels, pixels).flatten({ background: '#ffffff' }).png({ palette: true, colours: 64 }).toBuffer()
 }
 
 async function main(): Promise<void> {

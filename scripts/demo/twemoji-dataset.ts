@@ -95,7 +95,7 @@ function wholeVariant(seed: number, number: number): Variant {
   return { background, mirrored: !centred && chance() < 0.5, side, left: shift(), top: shift(), outline: 0, hue: 0 }
 }
 
-/** Further variants of the autoencoder's second round have other colours than Twemoji's own few. */
+/** Variants from this one on, the autoencoder's second round, have turned hues: Twemoji has few colours of its own. */
 export const roundOneVariants = 4
 
 /** For the autoencoder: any size, any cut, and lines, which drawings of other hands have and Twemoji does not. */
@@ -111,7 +111,7 @@ function looseVariant(seed: number, number: number): Variant {
   return { background, mirrored, side, left, top, outline, hue: number < roundOneVariants ? 0 : Math.round(360 * chance()) }
 }
 
-/** `red apple, light blue background`; every third variant also has two of the tags. */
+/** `red apple, light blue background`; variants 2, 5, 8 ... also have two of the tags. */
 export function captionOf({ label, tags }: Emoji, background: string | undefined, number = 0): string {
   const own = new Set(label.toLowerCase().split(/\W+/))
   const others = tags.filter((tag) => !own.has(tag.toLowerCase()))
