@@ -4,7 +4,6 @@
 
 #include "binding/engine_object.h"
 #include "binding/reader.h"
-#include "core/kernel.h"
 
 namespace lorikeet::binding {
 
@@ -14,8 +13,7 @@ struct EnvironmentState {
 
 static Napi::Value kernels(const Napi::CallbackInfo& info) {
   const std::string device = Reader(info[0], "device").text();
-  device_named(device);
-  const std::vector<std::string> ops = KernelRegistry::of(device).ops();
+  const std::vector<std::string> ops = device_named(device).ops();
   Napi::Array names = Napi::Array::New(info.Env(), ops.size());
   for (uint32_t i = 0; i < ops.size(); i++) names.Set(i, ops[i]);
   return names;

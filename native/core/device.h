@@ -90,6 +90,7 @@ class Device {
  public:
   virtual ~Device() = default;
   virtual DeviceInfo info() const = 0;
+  virtual std::vector<std::string> ops() const = 0;  // sorted
   virtual std::unique_ptr<Engine> open(const EngineOptions& options) const = 0;
 };
 

@@ -1,6 +1,6 @@
 #include "conv_operands.h"
 
-#include "checks.h"
+#include "../core/checks.h"
 
 namespace lorikeet::cpu {
 

@@ -1,7 +1,7 @@
 // What the three convolution ops read from their instruction.
 #pragma once
 
-#include "../core/kernel.h"
+#include "kernel.h"
 #include "convolution.h"
 
 namespace lorikeet::cpu {

@@ -16,6 +16,11 @@ static std::string processor_name() {
   return "CPU";
 }
 
+KernelRegistry<KernelFactory>& kernel_registry() {
+  static KernelRegistry<KernelFactory> registry("cpu");
+  return registry;
+}
+
 class CpuDevice : public Device {
  public:
   DeviceInfo info() const override {
@@ -28,6 +33,8 @@ class CpuDevice : public Device {
     info.isa = isa_name();
     return info;
   }
+
+  std::vector<std::string> ops() const override { return kernel_registry().ops(); }
 
   std::unique_ptr<Engine> open(const EngineOptions& options) const override {
     return std::make_unique<CpuEngine>(options);

@@ -8,8 +8,8 @@
 #include <memory>
 #include <utility>
 
-#include "../core/kernel.h"
-#include "checks.h"
+#include "../core/checks.h"
+#include "kernel.h"
 #include "convert.h"
 #include "math.h"
 #include "parallel.h"

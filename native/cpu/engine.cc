@@ -147,23 +147,16 @@ size_t CpuEngine::profile_slot(const Program& program, const Instruction& instru
 CpuEngine::Compiled CpuEngine::prepare(Program program) {
   Compiled compiled;
   compiled.plain.resize(program.tensors.size());
-  const KernelRegistry& registry = KernelRegistry::of("cpu");
   for (size_t i = 0; i < program.instructions.size(); i++) {
     const Instruction& instruction = program.instructions[i];
     try {
-      KernelRequest request{instruction, {}, {}, weights_, scratch_, std::vector<bool>(instruction.inputs.size())};
-      for (const int index : instruction.inputs) {
-        request.inputs.push_back(index == kNoTensor ? TensorSpec{} : program.tensors[index]);
-      }
-      for (const int index : instruction.outputs) {
-        request.outputs.push_back(index == kNoTensor ? TensorSpec{} : program.tensors[index]);
-      }
+      const KernelRequest request(program, instruction, weights_, scratch_);
       Step step;
-      step.kernel = registry.create(request);
+      step.kernel = kernel_registry().find(instruction.op)(request);
       step.profile_slot = profile_slot(program, instruction);
       for (size_t k = 0; k < instruction.inputs.size(); k++) {
         const int index = instruction.inputs[k];
-        if (index == kNoTensor || program.tensors[index].space != Space::weight || request.own_layout[k]) continue;
+        if (index == kNoTensor || program.tensors[index].space != Space::weight || request.uses_own_layout(k)) continue;
         compiled.plain[index] = weights_.plain(program.tensors[index].name);
       }
       compiled.steps.push_back(std::move(step));

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "../core/device.h"
-#include "../core/kernel.h"
+#include "kernel.h"
 
 namespace lorikeet::cpu {
 

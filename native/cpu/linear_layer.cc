@@ -1,6 +1,6 @@
 #include "linear_layer.h"
 
-#include "checks.h"
+#include "../core/checks.h"
 #include "low_rank.h"
 
 namespace lorikeet::cpu {

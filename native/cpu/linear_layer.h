@@ -2,7 +2,7 @@
 // linear_input_grad are, and what a 1x1 convolution is as well.
 #pragma once
 
-#include "../core/kernel.h"
+#include "kernel.h"
 
 namespace lorikeet::cpu {
 

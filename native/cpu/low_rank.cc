@@ -1,6 +1,6 @@
 #include "low_rank.h"
 
-#include "checks.h"
+#include "../core/checks.h"
 
 namespace lorikeet::cpu {
 

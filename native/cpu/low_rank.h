@@ -2,7 +2,7 @@
 // adapters on a layer and several ups (of other output columns, fed by other columns of h) on one adapter.
 #pragma once
 
-#include "../core/kernel.h"
+#include "kernel.h"
 #include "row_products.h"
 
 namespace lorikeet::cpu {

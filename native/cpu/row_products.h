@@ -3,7 +3,7 @@
 // each block on one thread, so that what one product writes is still in its core's cache when the next one adds to it.
 #pragma once
 
-#include "../core/kernel.h"
+#include "kernel.h"
 #include "matmul.h"
 #include "weight_feed.h"
 

@@ -3,7 +3,7 @@
 // sizes.
 #pragma once
 
-#include "../core/kernel.h"
+#include "kernel.h"
 #include "dnnl.h"
 
 namespace lorikeet::cpu {

@@ -3,7 +3,7 @@
 #include <cmath>
 #include <string>
 
-#include "../checks.h"
+#include "../../core/checks.h"
 
 namespace lorikeet::cpu::attention {
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "../../core/kernel.h"
+#include "../kernel.h"
 #include "tiles.h"
 
 namespace lorikeet::cpu::attention {

@@ -3,7 +3,7 @@
 #include <omp.h>
 
 #include "../attention/problem.h"
-#include "../checks.h"
+#include "../../core/checks.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {

@@ -1,6 +1,6 @@
 // conv2d: a convolution (cross-correlation) with adapters: h = conv(x, down), y += scale h upᵀ. A 1x1 convolution
 // without stride is the op linear.
-#include "../checks.h"
+#include "../../core/checks.h"
 #include "../conv_operands.h"
 #include "../linear_layer.h"
 #include "../low_rank.h"

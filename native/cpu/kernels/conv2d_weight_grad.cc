@@ -1,5 +1,5 @@
 // conv2d_weight_grad: dw[O, kh, kw, C] += scale * the gradient of a convolution by its weight, summed in f32.
-#include "../checks.h"
+#include "../../core/checks.h"
 #include "../conv_operands.h"
 #include "../elementwise.h"
 

@@ -1,6 +1,6 @@
 // linear: y = x wᵀ + bias, with adapters h = x downᵀ and y[:, c:c+n] += scale h[:, q:q+r] upᵀ. In bf16, y is rounded
 // after the base product and again after each up: the ups add to the bf16 sum that is still in cache.
-#include "../checks.h"
+#include "../../core/checks.h"
 #include "../linear_layer.h"
 
 namespace lorikeet::cpu {

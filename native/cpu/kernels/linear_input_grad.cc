@@ -1,5 +1,5 @@
 // linear_input_grad: dx = dy w + Σ dh_a down_a.
-#include "../checks.h"
+#include "../../core/checks.h"
 #include "../linear_layer.h"
 
 namespace lorikeet::cpu {

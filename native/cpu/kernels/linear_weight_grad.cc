@@ -1,5 +1,5 @@
 // linear_weight_grad: dw[n, k] += scale dy[:, yc:yc+n]ᵀ x[:, xc:xc+k], summed over the rows in f32.
-#include "../checks.h"
+#include "../../core/checks.h"
 #include "../elementwise.h"
 #include "../matmul.h"
 #include "../thin.h"

@@ -2,7 +2,7 @@
 // zero.
 #include <cstring>
 
-#include "../checks.h"
+#include "../../core/checks.h"
 #include "../row_products.h"
 
 namespace lorikeet::cpu {

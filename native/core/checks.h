@@ -4,29 +4,29 @@
 
 #include <initializer_list>
 
-#include "../core/kernel.h"
+#include "kernel.h"
 
-namespace lorikeet::cpu {
+namespace lorikeet {
 
 // The operands by name, in order; a name that ends in '?' is optional. Absent or surplus operands are errors.
-void expect_operands(const KernelRequest& request, std::initializer_list<const char*> inputs,
+void expect_operands(const OpRequest& request, std::initializer_list<const char*> inputs,
                      std::initializer_list<const char*> outputs);
 
-void expect_dtype(const KernelRequest& request, const char* name, const TensorSpec& spec,
+void expect_dtype(const OpRequest& request, const char* name, const TensorSpec& spec,
                   std::initializer_list<DType> allowed);
 
 // f32 or bf16
-void expect_compute_dtype(const KernelRequest& request, const char* name, const TensorSpec& spec);
+void expect_compute_dtype(const OpRequest& request, const char* name, const TensorSpec& spec);
 
 // The shape that follows from the shape of the operand `from_name`.
-void expect_shape(const KernelRequest& request, const char* name, const TensorSpec& spec, const Shape& expected,
+void expect_shape(const OpRequest& request, const char* name, const TensorSpec& spec, const Shape& expected,
                   const char* from_name, const TensorSpec& from);
 
 // An output that the op adds to: f32, in a buffer.
-void expect_accumulator(const KernelRequest& request, const char* name, const TensorSpec& spec);
+void expect_accumulator(const OpRequest& request, const char* name, const TensorSpec& spec);
 
 // An output that is the same bytes as an input.
-void expect_in_place(const KernelRequest& request, const char* name, size_t input, size_t output);
+void expect_in_place(const OpRequest& request, const char* name, size_t input, size_t output);
 
 inline int64_t columns_of(const TensorSpec& spec) { return spec.shape.empty() ? 1 : spec.shape.back(); }
 inline int64_t rows_of(const TensorSpec& spec) {
@@ -38,6 +38,6 @@ inline int64_t rows_of(const TensorSpec& spec) {
 Shape with_columns(Shape shape, int64_t columns);
 
 // Samples of a batch: the first extent. Throws Error for a scalar.
-int64_t batch_of(const KernelRequest& request, const char* name, const TensorSpec& spec);
+int64_t batch_of(const OpRequest& request, const char* name, const TensorSpec& spec);
 
-}  // namespace lorikeet::cpu
+}  // namespace lorikeet

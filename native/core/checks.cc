@@ -2,7 +2,7 @@
 
 #include <cstring>
 
-namespace lorikeet::cpu {
+namespace lorikeet {
 
 static void expect_list(const std::string& op, const char* kind, const std::vector<int>& indices,
                         std::initializer_list<const char*> names) {
@@ -16,13 +16,13 @@ static void expect_list(const std::string& op, const char* kind, const std::vect
   require(indices.size() <= names.size(), op, ": has ", indices.size(), " ", kind, "s, takes ", names.size());
 }
 
-void expect_operands(const KernelRequest& request, std::initializer_list<const char*> inputs,
+void expect_operands(const OpRequest& request, std::initializer_list<const char*> inputs,
                      std::initializer_list<const char*> outputs) {
   expect_list(request.instruction.op, "input", request.instruction.inputs, inputs);
   expect_list(request.instruction.op, "output", request.instruction.outputs, outputs);
 }
 
-void expect_dtype(const KernelRequest& request, const char* name, const TensorSpec& spec,
+void expect_dtype(const OpRequest& request, const char* name, const TensorSpec& spec,
                   std::initializer_list<DType> allowed) {
   std::string list;
   for (const DType dtype : allowed) {
@@ -33,23 +33,23 @@ void expect_dtype(const KernelRequest& request, const char* name, const TensorSp
        list);
 }
 
-void expect_compute_dtype(const KernelRequest& request, const char* name, const TensorSpec& spec) {
+void expect_compute_dtype(const OpRequest& request, const char* name, const TensorSpec& spec) {
   expect_dtype(request, name, spec, {DType::f32, DType::bf16});
 }
 
-void expect_shape(const KernelRequest& request, const char* name, const TensorSpec& spec, const Shape& expected,
+void expect_shape(const OpRequest& request, const char* name, const TensorSpec& spec, const Shape& expected,
                   const char* from_name, const TensorSpec& from) {
   require(spec.shape == expected, request.instruction.op, ": ", name, " is ", to_string(spec.shape), "; for ",
           from_name, " ", to_string(from.shape), " it must be ", to_string(expected));
 }
 
-void expect_accumulator(const KernelRequest& request, const char* name, const TensorSpec& spec) {
+void expect_accumulator(const OpRequest& request, const char* name, const TensorSpec& spec) {
   expect_dtype(request, name, spec, {DType::f32});
   require(spec.space == Space::buffer, request.instruction.op, ": ", name, " ", to_string(spec.shape),
           " is added to, so it must lie in a buffer");
 }
 
-void expect_in_place(const KernelRequest& request, const char* name, size_t input, size_t output) {
+void expect_in_place(const OpRequest& request, const char* name, size_t input, size_t output) {
   const TensorSpec& in = request.inputs[input];
   const TensorSpec& out = request.outputs[output];
   const bool same_place = in.space == out.space && in.offset == out.offset &&
@@ -64,9 +64,9 @@ Shape with_columns(Shape shape, int64_t columns) {
   return shape;
 }
 
-int64_t batch_of(const KernelRequest& request, const char* name, const TensorSpec& spec) {
+int64_t batch_of(const OpRequest& request, const char* name, const TensorSpec& spec) {
   require(!spec.shape.empty(), request.instruction.op, ": ", name, " is a scalar; its first extent must be the batch");
   return spec.shape[0];
 }
 
-}  // namespace lorikeet::cpu
+}  // namespace lorikeet
