@@ -27,4 +27,10 @@ __device__ __forceinline__ bf16 from_float<bf16>(float x) {
 template <typename T>
 constexpr int kPerAccess = 16 / static_cast<int>(sizeof(T));
 
+// Whether all of them allow accesses of 16 bytes.
+template <typename... T>
+bool aligned(const T*... pointers) {
+  return ((reinterpret_cast<uintptr_t>(pointers) % 16 == 0) && ...);
+}
+
 }  // namespace LORIKEET_CUDA

@@ -1,0 +1,34 @@
+// activation: y = f(x) for each element, and its gradient dx = dy f'(x).
+#pragma once
+
+#include "../launch.cuh"
+#include "../numeric.cuh"
+
+namespace LORIKEET_CUDA {
+
+enum class ActivationKind { silu, gelu, gelu_tanh, quick_gelu };
+
+template <typename T>
+struct Activation {
+  int64_t count;
+  ActivationKind kind;
+  const T* x;
+  T* y;  // may be x
+};
+
+template <typename T>
+struct ActivationBackward {
+  int64_t count;
+  ActivationKind kind;
+  const T* dy;
+  const T* x;
+  T* dx;  // may be dy
+};
+
+// For T = float and bf16.
+template <typename T>
+void launch_activation(const Activation<T>& problem, Stream stream);
+template <typename T>
+void launch_activation_backward(const ActivationBackward<T>& problem, Stream stream);
+
+}  // namespace LORIKEET_CUDA
