@@ -9,7 +9,10 @@
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
 #else
+#include <memory>
 #include <tuple>
+
+#include "sim/runtime.h"
 #endif
 
 namespace LORIKEET_CUDA {
@@ -44,24 +47,30 @@ void launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& 
 
 #else
 
-struct Stream {};  // launches run at once
+using namespace sim::runtime;
+using Stream = cudaStream_t;  // without one, launches run at once
 
 using sim::LaunchShape;
 
 template <typename... Parameters, typename... Arguments>
-void launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& shape, Stream,
+void launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& shape, Stream stream,
             Arguments&&... arguments) {
   struct Call {
     void (*kernel)(Parameters...);
     std::tuple<Parameters...> parameters;
-  } call{kernel, std::tuple<Parameters...>(Parameters(arguments)...)};
-  sim::Machine::current().launch(
-      name, shape,
-      [](void* argument) {
-        const Call& call = *static_cast<Call*>(argument);
-        std::apply(call.kernel, call.parameters);
-      },
-      &call);
+  };
+  const auto call = std::make_shared<Call>(Call{kernel, std::tuple<Parameters...>(Parameters(arguments)...)});
+  sim::Machine& machine = sim::Machine::current();
+  sim::runtime::enqueue(stream, [=, &machine, scope = machine.scope()] {
+    const sim::Machine::Scope within(machine, scope);
+    machine.launch(
+        name, shape,
+        [](void* argument) {
+          const Call& call = *static_cast<Call*>(argument);
+          std::apply(call.kernel, call.parameters);
+        },
+        call.get());
+  });
 }
 
 #endif

@@ -14,6 +14,8 @@ struct Card {
   double dram_gbps;      // 1e9 bytes a second
   int multiprocessors;
   double ghz;            // boost
+  double memory_gib;
+  int major, minor;      // compute capability
 };
 
 const std::vector<Card>& cards();

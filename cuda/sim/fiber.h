@@ -20,8 +20,9 @@ class Fiber {
   void resume();  // until the fiber calls suspend()
   void suspend();  // by the fiber itself
 
- private:
   struct Context;
+
+ private:
   std::unique_ptr<Context> context_;
 };
 

@@ -12,7 +12,11 @@ Machine& Machine::current() {
 const Buffer* Machine::buffer_of(const void* pointer) const {
   if (mode_ == Mode::fast) return nullptr;
   if (pointer == nullptr) return &nothing_;
-  if (const Buffer* buffer = memory_.find(pointer)) return buffer;
+  if (scope_) {
+    if (const Buffer* buffer = scope_->find(pointer)) return buffer;
+  }
+  const Buffer* buffer = memory_.find(pointer);
+  if (buffer && (!scope_ || buffer->open)) return buffer;
   throw Fault(FaultKind::bounds, "a pointer handed to a kernel leads into no buffer", Site());
 }
 
@@ -21,7 +25,12 @@ void Machine::launch(const char* kernel, const LaunchShape& shape, void (*body)(
   counters.launches++;
   counters.threads = shape.block.count();
   counters.shared_bytes = std::max<uint64_t>(counters.shared_bytes, shape.shared_bytes);
-  for (const auto& buffer : memory_.buffers()) {
+  std::vector<const Buffer*> buffers;
+  for (const auto& buffer : memory_.buffers()) buffers.push_back(buffer.get());
+  if (scope_) {
+    for (const auto& buffer : scope_->buffers()) buffers.push_back(buffer.get());
+  }
+  for (const Buffer* buffer : buffers) {
     buffer->read.clear();
     buffer->written.clear();
   }
@@ -31,7 +40,7 @@ void Machine::launch(const char* kernel, const LaunchShape& shape, void (*body)(
       for (unsigned x = 0; x < shape.grid.x; x++) block.run(dim3(x, y, z));
     }
   }
-  for (const auto& buffer : memory_.buffers()) {
+  for (const Buffer* buffer : buffers) {
     counters.dram_read_bytes += buffer->read.bytes();
     counters.dram_written_bytes += buffer->written.bytes();
   }

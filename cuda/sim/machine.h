@@ -3,9 +3,11 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 
 #include "block.h"
+#include "cards.h"
 
 namespace lorikeet::sim {
 
@@ -14,9 +16,14 @@ enum class Mode {
   fast,    // no checks; only blocks, barriers and tensor instructions are counted
 };
 
+struct Host;  // runtime.cc
+std::shared_ptr<Host> make_host(uint32_t seed);
+
 class Machine {
  public:
-  explicit Machine(Mode mode) : mode_(mode) {}
+  // `seed`: of the order in which streams run.
+  explicit Machine(Mode mode, const Card& card = cards().front(), uint32_t seed = 1)
+      : mode_(mode), card_(card), host_(make_host(seed)) {}
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
@@ -39,14 +46,36 @@ class Machine {
   // Fault when there is none.
   const Buffer* buffer_of(const void* pointer) const;
 
+  // While one lives, kernels that are launched may touch nothing but these buffers and those that are open to all. Its
+  // buffers must outlive the launches.
+  class Scope {
+   public:
+    Scope(Machine& machine, const Memory* memory) : machine_(machine), before_(machine.scope_) {
+      machine.scope_ = memory;
+    }
+    ~Scope() { machine_.scope_ = before_; }
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+
+   private:
+    Machine& machine_;
+    const Memory* before_;
+  };
+
   Mode mode() const { return mode_; }
+  const Card& card() const { return card_; }
+  const Memory* scope() const { return scope_; }
+  Host& host() { return *host_; }
   Memory& memory() { return memory_; }
   std::map<std::string, Counters>& counters() { return counters_; }  // by kernel
 
  private:
   static inline thread_local Machine* current_ = nullptr;
   Mode mode_;
+  const Card& card_;
+  std::shared_ptr<Host> host_;
   Memory memory_;
+  const Memory* scope_ = nullptr;
   Buffer nothing_{"a null pointer", nullptr, 0, 1, Rights::read};
   uint32_t epoch_ = 0;
   std::map<std::string, Counters> counters_;

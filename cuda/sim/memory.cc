@@ -24,6 +24,21 @@ void Memory::add(const std::string& name, void* data, size_t bytes, size_t eleme
   buffers_.push_back(std::make_unique<Buffer>(name, data, bytes, element_bytes, rights));
 }
 
+void Memory::remove(const void* data) {
+  const auto same = [data](const auto& buffer) { return buffer->data == data; };
+  buffers_.erase(std::remove_if(buffers_.begin(), buffers_.end(), same), buffers_.end());
+}
+
+void Memory::open(const void* data) {
+  for (const auto& buffer : buffers_) {
+    if (buffer->data == data) {
+      buffer->open = true;
+      return;
+    }
+  }
+  throw std::invalid_argument("no buffer starts there");
+}
+
 const Buffer* Memory::find(const void* pointer) const {
   for (const auto& buffer : buffers_) {
     if (buffer->contains(pointer)) return buffer.get();

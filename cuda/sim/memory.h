@@ -42,6 +42,7 @@ struct Buffer {
   char* data;
   size_t bytes, element_bytes;
   Rights rights;
+  bool open = false;  // to every kernel, also within a Machine::Scope
   mutable Shadow shadow;
   mutable SectorSet read, written;  // in the current launch
 
@@ -55,7 +56,8 @@ class Memory {
  public:
   // Buffers must not overlap. Throws std::invalid_argument.
   void add(const std::string& name, void* data, size_t bytes, size_t element_bytes, Rights rights);
-  void clear() { buffers_.clear(); }
+  void remove(const void* data);  // nothing happens when there is none
+  void open(const void* data);    // throws std::invalid_argument when there is none
   const Buffer* find(const void* pointer) const;  // null when it lies in none
   const std::vector<std::unique_ptr<Buffer>>& buffers() const { return buffers_; }
 
