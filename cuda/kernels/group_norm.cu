@@ -201,7 +201,7 @@ int64_t group_norm_workspace(int samples, int rows, int groups) {
 template <typename T>
 void launch_group_norm(const GroupNorm<T>& p, Stream stream) {
   if (p.samples == 0 || p.rows == 0) return;
-  if (p.channels % kPerAccess<T> == 0) {
+  if (p.channels % kPerAccess<T> == 0 && aligned(p.x, p.gamma, p.beta, p.shift, p.y)) {
     start<T, kPerAccess<T>>(p, stream);
   } else {
     start<T, 1>(p, stream);

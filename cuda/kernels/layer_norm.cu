@@ -81,13 +81,13 @@ __global__ void __launch_bounds__(kWarps * 32) layer_norm_any_kernel(Operands<T>
 }
 
 template <typename T>
-auto kernel_for(int columns) {
+auto kernel_for(const LayerNorm<T>& p) {
   constexpr int kPiece = 32 * kPerAccess<T>;  // columns that a warp loads at once
-  if (columns % kPerAccess<T> == 0) {
-    if (columns <= kPiece) return &layer_norm_kernel<T, 1>;
-    if (columns <= 3 * kPiece) return &layer_norm_kernel<T, 3>;
-    if (columns <= 5 * kPiece) return &layer_norm_kernel<T, 5>;
-    if (columns <= 10 * kPiece) return &layer_norm_kernel<T, 10>;
+  if (p.columns % kPerAccess<T> == 0 && aligned(p.x, p.gamma, p.beta, p.y)) {
+    if (p.columns <= kPiece) return &layer_norm_kernel<T, 1>;
+    if (p.columns <= 3 * kPiece) return &layer_norm_kernel<T, 3>;
+    if (p.columns <= 5 * kPiece) return &layer_norm_kernel<T, 5>;
+    if (p.columns <= 10 * kPiece) return &layer_norm_kernel<T, 10>;
   }
   return &layer_norm_any_kernel<T>;
 }
@@ -101,7 +101,7 @@ void launch_layer_norm(const LayerNorm<T>& p, Stream stream) {
   shape.grid = dim3(blocks_for(p.rows, kWarps));
   shape.block = dim3(kWarps * 32);
   const Operands<T> operands{p.x, p.gamma, p.beta, p.y, p.stats};
-  launch("layer_norm", kernel_for<T>(p.columns), shape, stream, operands, p.rows, p.columns, p.eps);
+  launch("layer_norm", kernel_for(p), shape, stream, operands, p.rows, p.columns, p.eps);
 }
 
 template void launch_layer_norm(const LayerNorm<float>&, Stream);

@@ -23,6 +23,12 @@ class Errors {
   double worst_ = 0;
 };
 
+// A sum in double, and what its terms come to without their signs, which rounding goes by.
+struct Sum {
+  double value = 0, size = 0;
+  void add(double term) { value += term, size += std::fabs(term); }
+};
+
 inline std::string counters_of(const std::string& kernel) {
   return json_of(sim::Machine::current().counters().at(kernel));
 }
