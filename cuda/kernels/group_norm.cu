@@ -1,12 +1,13 @@
 #include "group_norm.h"
 
 #include "../reduce.cuh"
+#include "activation.cuh"
+#include "group_norm.cuh"
 
 namespace LORIKEET_CUDA {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kBlockRows = 32;  // rows of a block: the first level of an SD 1.5 UNet gives 128 blocks
+using namespace group_norm;
 
 template <typename T>
 struct Operands {
@@ -18,67 +19,21 @@ struct Operands {
   float eps;
 };
 
-// How the threads of a block share its rows: each keeps to its pieces of kWidth channels, so that what belongs to a
-// channel is loaded once, and neighbours read neighbouring pieces of a row. A group may begin inside a piece.
-template <int kWidth>
-struct Share {
-  int pieces, pitch, row_lanes, first_piece, row_lane;
-
-  __device__ __forceinline__ explicit Share(int channels) : pieces(channels / kWidth), pitch(pitch_of(pieces)) {
-    const int thread = static_cast<int>(threadIdx.x), across = pieces < kThreads ? pieces : kThreads;
-    row_lanes = kThreads / across;
-    first_piece = thread % across;
-    row_lane = thread / across;
-  }
-  // Where shared memory keeps a number of one channel and row lane: neighbouring pieces side by side, as neighbouring
-  // threads write them; an odd distance apart, so that a group's channels lie on different banks when they are read.
-  __device__ __forceinline__ int place(int lane, int channel) const {
-    return (lane * kWidth + channel % kWidth) * pitch + channel / kWidth;
-  }
-  // Rows of the block that a row lane sees.
-  __device__ __forceinline__ int rows_of(int lane, int block_rows) const {
-    return lane < block_rows ? (block_rows - lane + row_lanes - 1) / row_lanes : 0;
-  }
-  __host__ __device__ static int pitch_of(int pieces) { return pieces | 1; }
-  __host__ __device__ static int shared_floats(int channels) {
-    const int pieces = channels / kWidth;
-    return (pieces < kThreads ? kThreads / pieces : 1) * kWidth * pitch_of(pieces);
-  }
-};
-
-template <int kWidth>
-__device__ __forceinline__ void load_floats(Global<const float> from, int i, float (&values)[kWidth]) {
-  constexpr int kAtOnce = kWidth % 4 == 0 ? 4 : 1;
-  LORIKEET_UNROLL for (int e = 0; e < kWidth; e += kAtOnce) {
-    const Vector<float, kAtOnce> part = load_vector<kAtOnce>(from, i + e);
-    LORIKEET_UNROLL for (int f = 0; f < kAtOnce; f++) values[e + f] = part[f];
-  }
-}
-
-// The shift of kWidth channels from `channel` on; zeros when there is none.
-template <int kWidth, typename T>
-__device__ __forceinline__ Vector<T, kWidth> load_shift(const Operands<T>& o, int sample, int channel) {
-  if (o.shift) return load_vector<kWidth>(o.shift, static_cast<int64_t>(sample) * o.channels + channel);
-  return Vector<T, kWidth>{};
-}
-
 // Sums are taken of distances from the channel's first row in the block, which leaves no large mean to cancel.
 template <typename T, int kWidth>
 __global__ void __launch_bounds__(kThreads) group_norm_moments_kernel(Operands<T> o) {
-  const int sample = static_cast<int>(blockIdx.y), first_row = static_cast<int>(blockIdx.x) * kBlockRows;
-  const int block_rows = o.rows - first_row < kBlockRows ? o.rows - first_row : kBlockRows;
-  const int64_t start = (static_cast<int64_t>(sample) * o.rows + first_row) * o.channels;
+  const BlockRows block(o.rows, o.channels);
   const Share<kWidth> share(o.channels);
   const int values = Share<kWidth>::shared_floats(o.channels);
   const Shared<float> means = dynamic_shared<float>("means", 0, values);
   const Shared<float> squares = dynamic_shared<float>("squares", values * 4, values);
 
-  const int rows = share.row_lane < share.row_lanes ? share.rows_of(share.row_lane, block_rows) : 0;
+  const int rows = share.row_lane < share.row_lanes ? share.rows_of(share.row_lane, block.count) : 0;
   for (int piece = share.first_piece; rows > 0 && piece < share.pieces; piece += kThreads) {
     float origin[kWidth], sum[kWidth] = {}, square[kWidth] = {};
     for (int i = 0; i < rows; i++) {
       const int64_t row = share.row_lane + i * share.row_lanes;
-      const Vector<T, kWidth> x = load_vector<kWidth>(o.x, start + row * o.channels + piece * kWidth);
+      const Vector<T, kWidth> x = load_vector<kWidth>(o.x, block.start + row * o.channels + piece * kWidth);
       LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) {
         if (i == 0) origin[e] = to_float(x[e]);
         const float distance = to_float(x[e]) - origin[e];
@@ -86,7 +41,7 @@ __global__ void __launch_bounds__(kThreads) group_norm_moments_kernel(Operands<T
         square[e] += distance * distance;
       }
     }
-    const Vector<T, kWidth> shift = load_shift<kWidth>(o, sample, piece * kWidth);
+    const Vector<T, kWidth> shift = load_shift<kWidth>(o.shift, block.sample, o.channels, piece * kWidth);
     LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) {
       const float mean = sum[e] / rows;
       const int at = share.place(share.row_lane, piece * kWidth + e);
@@ -102,14 +57,14 @@ __global__ void __launch_bounds__(kThreads) group_norm_moments_kernel(Operands<T
     Moments total = {0.0f, 0.0f, 0.0f};
     for (int i = lane; i < share.row_lanes * width; i += 32) {
       const int row_lane = i / width, channel = group * width + i % width;
-      const float count = static_cast<float>(share.rows_of(row_lane, block_rows));
+      const float count = static_cast<float>(share.rows_of(row_lane, block.count));
       if (count == 0.0f) continue;
       const int at = share.place(row_lane, channel);
       total = combine(total, {count, load(means, at), load(squares, at)});
     }
     total = warp_moments(total);
     if (lane == 0) {
-      const int64_t at = (static_cast<int64_t>(sample) * gridDim.x + blockIdx.x) * o.groups + group;
+      const int64_t at = (static_cast<int64_t>(block.sample) * gridDim.x + blockIdx.x) * o.groups + group;
       store_vector(o.partial, 2 * at, Vector<float, 2>{{total.mean, total.squares}});
     }
   }
@@ -137,13 +92,9 @@ __global__ void __launch_bounds__(kThreads) group_norm_stats_kernel(Operands<T> 
   }
 }
 
-__device__ __forceinline__ float silu(float x) { return x / (1.0f + exp2_approx(x * -1.44269504f)); }
-
 template <typename T, int kWidth, bool kSilu>
 __global__ void __launch_bounds__(kThreads) group_norm_apply_kernel(Operands<T> o) {
-  const int sample = static_cast<int>(blockIdx.y), first_row = static_cast<int>(blockIdx.x) * kBlockRows;
-  const int block_rows = o.rows - first_row < kBlockRows ? o.rows - first_row : kBlockRows;
-  const int64_t start = (static_cast<int64_t>(sample) * o.rows + first_row) * o.channels;
+  const BlockRows block(o.rows, o.channels);
   const Share<kWidth> share(o.channels);
   if (share.row_lane >= share.row_lanes) return;
   const int width = o.channels / o.groups;
@@ -151,21 +102,21 @@ __global__ void __launch_bounds__(kThreads) group_norm_apply_kernel(Operands<T> 
     float offset[kWidth], scale[kWidth], beta[kWidth];
     load_floats(o.gamma, piece * kWidth, scale);
     load_floats(o.beta, piece * kWidth, beta);
-    const Vector<T, kWidth> shift = load_shift<kWidth>(o, sample, piece * kWidth);
+    const Vector<T, kWidth> shift = load_shift<kWidth>(o.shift, block.sample, o.channels, piece * kWidth);
     LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) {
       const int channel = piece * kWidth + e;
       const Vector<float, 2> stats =
-          load_vector<2>(o.stats, 2 * (static_cast<int64_t>(sample) * o.groups + channel / width));
+          load_vector<2>(o.stats, 2 * (static_cast<int64_t>(block.sample) * o.groups + channel / width));
       offset[e] = to_float(shift[e]) - stats[0];
       scale[e] *= stats[1];
     }
-    for (int row = share.row_lane; row < block_rows; row += share.row_lanes) {
-      const int64_t at = start + static_cast<int64_t>(row) * o.channels + piece * kWidth;
+    for (int row = share.row_lane; row < block.count; row += share.row_lanes) {
+      const int64_t at = block.start + static_cast<int64_t>(row) * o.channels + piece * kWidth;
       const Vector<T, kWidth> x = load_vector<kWidth>(o.x, at);
       Vector<T, kWidth> y;
       LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) {
         const float normal = (to_float(x[e]) + offset[e]) * scale[e] + beta[e];
-        y[e] = from_float<T>(kSilu ? silu(normal) : normal);
+        y[e] = from_float<T>(kSilu ? Silu::value(normal) : normal);
       }
       store_vector(o.y, at, y);
     }
