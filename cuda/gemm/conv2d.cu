@@ -6,21 +6,10 @@
 namespace LORIKEET_CUDA {
 namespace {
 
-template <class Tile, bool kAligned>
-using Forward = WindowOperands<Tile, BLayout::k_contiguous, kAligned>;
-template <class Tile, bool kAligned>
-using Backward = WindowOperands<Tile, BLayout::n_contiguous, kAligned>;
-
-WindowParameters parameters_of(const Window& window, const Taps& taps, const Lattice& lattice) {
-  return {window, divide_by(window.out_height), divide_by(window.out_width), divide_by(window.kernel_width), taps,
-          lattice};
-}
-
-bool all_aligned(const Conv2dGradInput& p) {
-  bool all = aligned(p.dy, p.shape.outputs) && aligned(p.w, p.shape.channels) && aligned(p.dx, p.shape.channels);
-  for (const LowRankDown& d : p.downs) all &= aligned(d.dh, d.rank) && aligned(d.down, p.shape.channels);
-  return all;
-}
+template <class Tile>
+using Forward = WindowOperands<Tile, BLayout::k_contiguous>;
+template <class Tile>
+using Backward = WindowOperands<Tile, BLayout::n_contiguous>;
 
 // One axis of the gradient by the image, for the pixels that are congruent to `residue` modulo the stride. The window
 // moves over dy by ones and sees, of the taps congruent to residue + before, the last first:
@@ -41,49 +30,59 @@ struct Axis {
   }
 };
 
-void start_residue(const Conv2dGradInput& p, int row, int column, TileChoice tile, Stream stream) {
+template <typename T>
+void start_residue(const Conv2dGradInput<T>& p, int row, int column, TileChoice tile, Stream stream) {
   const Convolution& s = p.shape;
   const Axis y(s.height, s.kernel_height, s.stride, s.top, row), x(s.width, s.kernel_width, s.stride, s.left, column);
   const int rows = s.samples * y.count * x.count, taps = y.taps * x.taps, all_taps = s.kernel_height * s.kernel_width;
   if (rows == 0) return;
-  Segments segments{};
-  const auto segment = [&](const bf16* a, const bf16* b, int channels, float scale) -> Segment {
+  Segments<T> segments{};
+  const auto segment = [&](const T* a, const T* b, int channels, float scale) -> Segment<T> {
     const int64_t b_stride = static_cast<int64_t>(all_taps) * s.channels;
-    return {a, b, 0, b_stride, taps * channels, 0, s.channels, scale, divide_by(channels)};
+    const bool all = aligned(a, channels) && aligned(b, s.channels);
+    return {a, b, 0, b_stride, taps * channels, 0, s.channels, scale, divide_by(channels), all};
   };
-  for (const LowRankDown& d : p.downs) {
+  for (const LowRankDown<T>& d : p.downs) {
     if (d.rank > 0) add_segment_of_adapter(segment(d.dh, d.down, d.rank, d.scale), segments);
   }
   if (taps * s.outputs > 0) segments.at[segments.count++] = segment(p.dy, p.w, s.outputs, 1.0f);
   const Window window{s.out_height, s.out_width, y.count, x.count, taps > 0 ? x.taps : 1, 1, y.before, x.before};
   const WindowParameters parameters =
-      parameters_of(window, {y.last * s.kernel_width + x.last, s.stride * s.kernel_width, s.stride},
-                    {s.height, s.width, s.stride, row, column});
-  const Output dx{p.dx, s.channels, rows, s.channels, nullptr};
-  start_matmul_with<Backward>("conv2d_grad_input", segments, dx, parameters, all_aligned(p), tile, stream);
+      window_parameters(window, {y.last * s.kernel_width + x.last, s.stride * s.kernel_width, s.stride},
+                        {s.height, s.width, s.stride, row, column});
+  const Output<T> dx = output_of(p.dx, s.channels, rows, s.channels, nullptr);
+  start_matmul<Backward>("conv2d_grad_input", segments, dx, parameters, tile, stream);
 }
 
 }  // namespace
 
-void launch_conv2d(const Conv2d& p, TileChoice tile, Stream stream) {
+template <typename T>
+void launch_conv2d(const Conv2d<T>& p, TileChoice tile, Stream stream) {
   const Convolution& s = p.shape;
   const int rows = s.samples * s.out_height * s.out_width, k = s.kernel_height * s.kernel_width * s.channels;
   if (rows == 0 || s.outputs == 0) return;
-  Segments segments{};
-  add_ups(p.ups, segments);
-  if (k > 0) segments.at[segments.count++] = {p.x, p.w, 0, k, k, 0, s.outputs, 1.0f, divide_by(s.channels)};
+  Segments<T> segments{};
+  add_ups(p.ups, BLayout::k_contiguous, segments);
+  if (k > 0) {
+    const bool all = aligned(p.x, s.channels) && aligned(p.w, s.channels);
+    segments.at[segments.count++] = {p.x, p.w, 0, k, k, 0, s.outputs, 1.0f, divide_by(s.channels), all};
+  }
   const Window window{s.height, s.width, s.out_height, s.out_width, s.kernel_width, s.stride, s.top, s.left};
-  const Output y{p.y, s.outputs, rows, s.outputs, p.bias};
-  const bool all = aligned(p.x, s.channels) && aligned(p.w, s.channels) && aligned(p.y, s.outputs);
-  start_matmul_with<Forward>("conv2d", segments, y, parameters_of(window, {}, {}), all && ups_aligned(p.ups), tile,
-                             stream);
+  const Output<T> y = output_of(p.y, s.outputs, rows, s.outputs, p.bias);
+  start_matmul<Forward>("conv2d", segments, y, window_parameters(window), tile, stream);
 }
 
-void launch_conv2d_grad_input(const Conv2dGradInput& p, TileChoice tile, Stream stream) {
+template <typename T>
+void launch_conv2d_grad_input(const Conv2dGradInput<T>& p, TileChoice tile, Stream stream) {
   if (p.shape.channels == 0) return;
   for (int row = 0; row < p.shape.stride; row++) {
     for (int column = 0; column < p.shape.stride; column++) start_residue(p, row, column, tile, stream);
   }
 }
+
+template void launch_conv2d(const Conv2d<bf16>&, TileChoice, Stream);
+template void launch_conv2d(const Conv2d<float>&, TileChoice, Stream);
+template void launch_conv2d_grad_input(const Conv2dGradInput<bf16>&, TileChoice, Stream);
+template void launch_conv2d_grad_input(const Conv2dGradInput<float>&, TileChoice, Stream);
 
 }  // namespace LORIKEET_CUDA

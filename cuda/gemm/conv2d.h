@@ -16,36 +16,41 @@ struct Convolution {
 };
 
 // y = conv(x, w) (+ bias) + sum over adapters of scale * h up. h = conv(x, down) is the same without adapters.
+template <typename T>
 struct Conv2d {
   Convolution shape;
-  const bf16* x = nullptr;      // [samples, height, width, channels]
-  const bf16* w = nullptr;      // [outputs, kernel_height, kernel_width, channels]
+  const T* x = nullptr;         // [samples, height, width, channels]
+  const T* w = nullptr;         // [outputs, kernel_height, kernel_width, channels]
   const float* bias = nullptr;  // [outputs]
-  bf16* y = nullptr;            // [samples, out_height, out_width, outputs]
-  std::vector<LowRankUp> ups;   // over rows of y and all or some outputs, k contiguous
+  T* y = nullptr;               // [samples, out_height, out_width, outputs]
+  std::vector<LowRankUp<T>> ups;  // over rows of y and all or some outputs, k contiguous
 };
 
 // One adapter's contribution to the gradient by the image.
+template <typename T>
 struct LowRankDown {
-  const bf16* dh;    // [samples, out_height, out_width, rank]: dy up
-  const bf16* down;  // [rank, kernel_height, kernel_width, channels]
+  const T* dh;    // [samples, out_height, out_width, rank]: dy up
+  const T* down;  // [rank, kernel_height, kernel_width, channels]
   int rank;
   float scale;
 };
 
 // dx = the transpose of conv(., w) at dy + sum over adapters of scale * the transpose of conv(., down) at dh.
+template <typename T>
 struct Conv2dGradInput {
   Convolution shape;
-  const bf16* dy = nullptr;  // [samples, out_height, out_width, outputs]
-  const bf16* w = nullptr;   // as in the convolution
-  bf16* dx = nullptr;        // [samples, height, width, channels]
-  std::vector<LowRankDown> downs;
+  const T* dy = nullptr;  // [samples, out_height, out_width, outputs]
+  const T* w = nullptr;   // as in the convolution
+  T* dx = nullptr;        // [samples, height, width, channels]
+  std::vector<LowRankDown<T>> downs;
 };
 
-// Any shapes. Where channels, outputs and ranks (of downs: of dh, which may be filled up with zeros) are multiples of 8
-// the asynchronous path is taken, otherwise 64 x 64 tiles whatever the choice. The gradient of a convolution with a
-// stride s is s * s products, one for each residue of rows and columns of the image, which share no weights.
-void launch_conv2d(const Conv2d& problem, TileChoice tile, Stream stream);
-void launch_conv2d_grad_input(const Conv2dGradInput& problem, TileChoice tile, Stream stream);
+// Any shapes. Where channels, outputs and ranks (of downs: of dh, which may be filled up with zeros) fill whole pieces
+// of 16 bytes, operands arrive asynchronously, otherwise slowly, element by element. The gradient of a convolution with
+// a stride s is s * s products, one for each residue of rows and columns of the image, which share no weights.
+template <typename T>
+void launch_conv2d(const Conv2d<T>& problem, TileChoice tile, Stream stream);
+template <typename T>
+void launch_conv2d_grad_input(const Conv2dGradInput<T>& problem, TileChoice tile, Stream stream);
 
 }  // namespace LORIKEET_CUDA

@@ -30,69 +30,120 @@ struct WindowParameters {
   Lattice lattice;
 };
 
+inline WindowParameters window_parameters(const Window& window, const Taps& taps = {}, const Lattice& lattice = {}) {
+  return {window, divide_by(window.out_height), divide_by(window.out_width), divide_by(window.kernel_width), taps,
+          lattice};
+}
+
+// Position `row` of the window.
+struct Cell {
+  int sample, y, x;
+  __device__ __forceinline__ Cell(const WindowParameters& p, int row) {
+    const int line = p.out_width.quotient(row);
+    sample = p.out_height.quotient(line);
+    y = line - sample * p.window.out_height;
+    x = row - line * p.window.out_width;
+  }
+};
+
+// Place of column k in the window.
+struct Tap {
+  int row, column, channel;
+  __device__ __forceinline__ Tap(const WindowParameters& p, const Divider& channels, int k) {
+    const int tap = channels.quotient(k);
+    channel = k - tap * channels.divisor;
+    row = p.kernel_width.quotient(tap);
+    column = tap - row * p.window.kernel_width;
+  }
+};
+
+// Where the window's corner lies in the image at one position, or nowhere.
+struct Corner {
+  int y, x, pixel;
+  __device__ __forceinline__ Corner() {}
+  __device__ __forceinline__ Corner(const WindowParameters& p, int row, int rows) {
+    const Cell at(p, row);
+    y = at.y * p.window.stride - p.window.top;
+    x = at.x * p.window.stride - p.window.left;
+    pixel = (at.sample * p.window.height + y) * p.window.width + x;
+    if (row >= rows) y = -(1 << 29);
+  }
+  // Whether the tap meets the image. What lies before the image is far behind it without the sign.
+  __device__ __forceinline__ bool shows(const WindowParameters& p, const Tap& tap) const {
+    return static_cast<unsigned>(y + tap.row) < static_cast<unsigned>(p.window.height) &&
+           static_cast<unsigned>(x + tap.column) < static_cast<unsigned>(p.window.width);
+  }
+  // Of what the tap meets.
+  __device__ __forceinline__ int64_t offset(const WindowParameters& p, const Tap& tap, const Divider& channels) const {
+    return static_cast<int64_t>(pixel + tap.row * p.window.width + tap.column) * channels.divisor + tap.channel;
+  }
+};
+
+// A chunk of the matrix: columns from k on at one position of the window. `aligned`: channels are a multiple of a
+// chunk's elements, and the image starts at a multiple of 16 bytes; `first`: the tap of column k.
+template <typename T>
+__device__ __forceinline__ void load_chunk(const WindowParameters& p, const Corner& corner, const Tap& first,
+                                           Global<const T> image, const Divider& channels, int k, int columns,
+                                           bool aligned, Shared<T> to) {
+  if (aligned) {
+    const bool any = k < columns && corner.shows(p, first);
+    copy_async(to, image + (any ? corner.offset(p, first, channels) : 0), any ? 16 : 0);
+  } else {
+    Vector<T, kPerAccess<T>> values;
+    LORIKEET_UNROLL for (int j = 0; j < kPerAccess<T>; j++) {
+      const Tap tap(p, channels, k + j);
+      const bool any = k + j < columns && corner.shows(p, tap);
+      values[j] = any ? load(image, corner.offset(p, tap, channels)) : T{};
+    }
+    store_vector(to, 0, values);
+  }
+}
+
 // Segments with channels are read through the window, with columns k = (row of the window, its column, channel); the
 // others are matrices. kLayout_: k_contiguous for the convolution, n_contiguous for its gradient by the image.
-// kAligned_: besides what DenseLoader asks for, channels are multiples of 8.
-template <class Tile_, BLayout kLayout_, bool kAligned_>
+template <class Tile_, BLayout kLayout_>
 class WindowOperands {
  public:
   using Tile = Tile_;
+  using T = typename Tile::Element;
   static constexpr BLayout kLayout = kLayout_;
-  static constexpr bool kAligned = kAligned_;
   static constexpr bool kTransposedA = false;
   using Parameters = WindowParameters;
 
   // Where the window stands for each row that this thread loads, once for a block.
-  __device__ __forceinline__ WindowOperands(const Parameters& p, int rows, int m) : p_(p) {
+  __device__ __forceinline__ WindowOperands(const Parameters& p, int rows, int m, int) : p_(p) {
     LORIKEET_UNROLL for (int i = 0; i < kSteps; i++) {
-      const int row = m + static_cast<int>(threadIdx.x) / kChunks + i * kRowsAtOnce;
-      const Cell at(p, row);
-      y_[i] = at.y * p.window.stride - p.window.top;
-      x_[i] = at.x * p.window.stride - p.window.left;
-      pixel_[i] = (at.sample * p.window.height + y_[i]) * p.window.width + x_[i];
-      if (row >= rows) y_[i] = kNowhere;
+      corners_[i] = Corner(p, m + static_cast<int>(threadIdx.x) / kChunks + i * kRowsAtOnce, rows);
     }
   }
 
-  __device__ __forceinline__ void load_a(const Segment& s, int rows, int m, int k, Shared<bf16> tile) const {
-    if (s.channels.divisor == 0) return Dense({}, rows, m).load_a(s, rows, m, k, tile);
-    const int thread = static_cast<int>(threadIdx.x), chunk = thread % kChunks, column = k + chunk * 8;
-    if (kAligned) {
-      const Tap tap(p_, s, column);
-      LORIKEET_UNROLL for (int i = 0; i < kSteps; i++) {
-        const bool any = column < s.k && shows(i, tap);
-        copy_async(tile + swizzled<kChunks>(thread / kChunks + i * kRowsAtOnce, chunk) * 8,
-                   s.a + (any ? offset(s, i, tap) : 0), any ? 16 : 0);
-      }
-    } else {
-      LORIKEET_UNROLL for (int i = 0; i < kSteps; i++) {
-        Vector<bf16, 8> values;
-        LORIKEET_UNROLL for (int j = 0; j < 8; j++) {
-          const Tap tap(p_, s, column + j);
-          values[j] = column + j < s.k && shows(i, tap) ? load(s.a, offset(s, i, tap)) : bf16{0};
-        }
-        store_vector(tile + swizzled<kChunks>(thread / kChunks + i * kRowsAtOnce, chunk) * 8, 0, values);
-      }
+  __device__ __forceinline__ void load_a(const Segment<T>& s, int rows, int m, int k, Shared<T> tile) const {
+    if (s.channels.divisor == 0) return Dense({}, rows, m, 0).load_a(s, rows, m, k, tile);
+    const int thread = static_cast<int>(threadIdx.x), chunk = thread % kChunks, column = k + chunk * kPerChunk;
+    const Tap tap(p_, s.channels, column);
+    LORIKEET_UNROLL for (int i = 0; i < kSteps; i++) {
+      load_chunk(p_, corners_[i], tap, s.a, s.channels, column, s.k, s.aligned,
+                 tile + swizzled<kChunks>(thread / kChunks + i * kRowsAtOnce, chunk) * kPerChunk);
     }
   }
 
-  __device__ __forceinline__ void load_b(const Segment& s, int n, int k, Shared<bf16> tile) const {
-    if (kLayout == BLayout::k_contiguous || s.channels.divisor == 0) return Dense({}, 0, 0).load_b(s, n, k, tile);
-    constexpr int kChunksN = Tile::kBlockN / 8, kRowsOfB = Tile::kThreads / kChunksN;
-    const int thread = static_cast<int>(threadIdx.x), chunk = thread % kChunksN, column = n + chunk * 8;
+  __device__ __forceinline__ void load_b(const Segment<T>& s, int n, int k, Shared<T> tile) const {
+    if (kLayout == BLayout::k_contiguous || s.channels.divisor == 0) return Dense({}, 0, 0, 0).load_b(s, n, k, tile);
+    constexpr int kChunksN = Tile::kBlockN / kPerChunk, kRowsOfB = Tile::kThreads / kChunksN;
+    const int thread = static_cast<int>(threadIdx.x), chunk = thread % kChunksN, column = n + chunk * kPerChunk;
     LORIKEET_UNROLL for (int i = 0; i < Tile::kBlockK / kRowsOfB; i++) {
       const int tile_row = thread / kChunksN + i * kRowsOfB;
-      const Tap tap(p_, s, k + tile_row);
+      const Tap tap(p_, s.channels, k + tile_row);
       const int number = p_.taps.first - tap.row * p_.taps.row_step - tap.column * p_.taps.column_step;
       const int64_t from = tap.channel * s.b_stride + static_cast<int64_t>(number) * s.columns + column;
       const bool any = k + tile_row < s.k && column < s.columns;
-      const Shared<bf16> to = tile + swizzled<kChunksN>(tile_row, chunk) * 8;
-      if (kAligned) {
+      const Shared<T> to = tile + swizzled<kChunksN>(tile_row, chunk) * kPerChunk;
+      if (s.aligned) {
         copy_async(to, s.b + (any ? from : 0), any ? 16 : 0);
       } else {
-        Vector<bf16, 8> values;
-        LORIKEET_UNROLL for (int j = 0; j < 8; j++) {
-          values[j] = any && column + j < s.columns ? load(s.b, from + j) : bf16{0};
+        Vector<T, kPerChunk> values;
+        LORIKEET_UNROLL for (int j = 0; j < kPerChunk; j++) {
+          values[j] = any && column + j < s.columns ? load(s.b, from + j) : T{};
         }
         store_vector(to, 0, values);
       }
@@ -107,44 +158,13 @@ class WindowOperands {
   }
 
  private:
-  using Dense = MatrixOperands<Tile, kLayout, kAligned>;
-  static constexpr int kChunks = Tile::kBlockK / 8, kRowsAtOnce = Tile::kThreads / kChunks;
+  using Dense = MatrixOperands<Tile, kLayout>;
+  static constexpr int kPerChunk = Tile::kPerChunk;
+  static constexpr int kChunks = Tile::kBlockK / kPerChunk, kRowsAtOnce = Tile::kThreads / kChunks;
   static constexpr int kSteps = Tile::kBlockM / kRowsAtOnce;
-  static constexpr int kNowhere = -(1 << 29);
-
-  // Position `row` of the window.
-  struct Cell {
-    int sample, y, x;
-    __device__ __forceinline__ Cell(const Parameters& p, int row) {
-      const int line = p.out_width.quotient(row);
-      sample = p.out_height.quotient(line);
-      y = line - sample * p.window.out_height;
-      x = row - line * p.window.out_width;
-    }
-  };
-
-  // Place of column k in the window.
-  struct Tap {
-    int row, column, channel;
-    __device__ __forceinline__ Tap(const Parameters& p, const Segment& s, int k) {
-      const int tap = s.channels.quotient(k);
-      channel = k - tap * s.channels.divisor;
-      row = p.kernel_width.quotient(tap);
-      column = tap - row * p.window.kernel_width;
-    }
-  };
-
-  // What lies before the image is far behind it without the sign.
-  __device__ __forceinline__ bool shows(int i, const Tap& tap) const {
-    return static_cast<unsigned>(y_[i] + tap.row) < static_cast<unsigned>(p_.window.height) &&
-           static_cast<unsigned>(x_[i] + tap.column) < static_cast<unsigned>(p_.window.width);
-  }
-  __device__ __forceinline__ int64_t offset(const Segment& s, int i, const Tap& tap) const {
-    return static_cast<int64_t>(pixel_[i] + tap.row * p_.window.width + tap.column) * s.channels.divisor + tap.channel;
-  }
 
   const Parameters& p_;
-  int y_[kSteps], x_[kSteps], pixel_[kSteps];
+  Corner corners_[kSteps];
 };
 
 }  // namespace LORIKEET_CUDA

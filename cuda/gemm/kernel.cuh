@@ -41,36 +41,39 @@ LaunchShape shape_for(int rows, int columns) {
 }
 
 template <class Operands>
-__global__ void __launch_bounds__(Operands::Tile::kThreads) matmul_kernel(Segments segments, Output y,
-                                                                          typename Operands::Parameters parameters) {
+__global__ void __launch_bounds__(Operands::Tile::kThreads)
+    matmul_kernel(Segments<typename Operands::Tile::Element> segments, Output<typename Operands::Tile::Element> y,
+                  typename Operands::Parameters parameters) {
   using Tile = typename Operands::Tile;
+  using T = typename Tile::Element;
   const Place<Tile> at(y.rows, y.columns);
-  const Shared<bf16> tiles = dynamic_shared<bf16>("tiles", 0, Tile::kStages * Tile::kStageElements);
+  const Shared<T> tiles = dynamic_shared<T>("tiles", 0, Tile::kStages * Tile::kStageElements);
   typename MainLoop<Operands>::Sums sums;
-  const Operands operands(parameters, y.rows, at.m);
+  const Operands operands(parameters, y.rows, at.m, at.n);
   MainLoop<Operands>::run(segments, operands, y.rows, at.m, at.n, at.warp_m, at.warp_n, tiles, sums);
   write_tile<Operands>(y, operands, sums, at.m + at.warp_m, at.n + at.warp_n,
                        tiles + at.warp * Tile::kWarpM * Tile::kWarpN);
 }
 
-template <class Operands>
-void start_matmul(const char* name, const Segments& segments, const Output& y,
-                  const typename Operands::Parameters& parameters, Stream stream) {
-  launch(name, &matmul_kernel<Operands>, shape_for<typename Operands::Tile>(y.rows, y.columns), stream, segments, y,
-         parameters);
+// Calls start(a tile shape) for the choice.
+template <typename T, class Start>
+void with_tile(TileChoice tile, const Start& start) {
+  switch (tile) {
+    case TileChoice::t128x128: return start(typename Tiles<T>::T128x128{});
+    case TileChoice::t128x64: return start(typename Tiles<T>::T128x64{});
+    case TileChoice::t64x64: return start(typename Tiles<T>::T64x64{});
+    case TileChoice::t64x16: return start(typename Tiles<T>::T64x16{});
+  }
 }
 
-// `Operands<Tile, aligned>` for a tile chosen at run time; operands that are not aligned have one instance only.
-template <template <class, bool> class Operands, class Parameters>
-void start_matmul_with(const char* name, const Segments& segments, const Output& y, const Parameters& parameters,
-                       bool aligned, TileChoice tile, Stream stream) {
-  if (!aligned) return start_matmul<Operands<Tile64x64, false>>(name, segments, y, parameters, stream);
-  switch (tile) {
-    case TileChoice::t128x128:
-      return start_matmul<Operands<Tile128x128, true>>(name, segments, y, parameters, stream);
-    case TileChoice::t128x64: return start_matmul<Operands<Tile128x64, true>>(name, segments, y, parameters, stream);
-    case TileChoice::t64x64: return start_matmul<Operands<Tile64x64, true>>(name, segments, y, parameters, stream);
-  }
+// `Operands<Tile>` for the tile chosen.
+template <template <class> class Operands, typename T, class Parameters>
+void start_matmul(const char* name, const Segments<T>& segments, const Output<T>& y, const Parameters& parameters,
+                  TileChoice choice, Stream stream) {
+  with_tile<T>(choice, [&](auto tile) {
+    using Tile = decltype(tile);
+    launch(name, &matmul_kernel<Operands<Tile>>, shape_for<Tile>(y.rows, y.columns), stream, segments, y, parameters);
+  });
 }
 
 }  // namespace LORIKEET_CUDA

@@ -5,15 +5,10 @@
 namespace LORIKEET_CUDA {
 namespace {
 
-template <class Tile, bool kAligned>
-using ContiguousK = MatrixOperands<Tile, BLayout::k_contiguous, kAligned>;
-template <class Tile, bool kAligned>
-using ContiguousN = MatrixOperands<Tile, BLayout::n_contiguous, kAligned>;
-
-bool all_aligned(const Matmul& p) {
-  const bool all = aligned(p.x, p.x_stride) && aligned(p.w, p.w_stride) && aligned(p.y, p.y_stride) && p.n % 8 == 0;
-  return all && ups_aligned(p.ups);
-}
+template <class Tile>
+using ContiguousK = MatrixOperands<Tile, BLayout::k_contiguous>;
+template <class Tile>
+using ContiguousN = MatrixOperands<Tile, BLayout::n_contiguous>;
 
 }  // namespace
 
@@ -24,8 +19,10 @@ TileChoice choose_tile(int64_t m, int64_t n, int multiprocessors) {
     int m, n;
     double rate;
   };
-  constexpr Option options[] = {
-      {TileChoice::t128x128, 128, 128, 1.0}, {TileChoice::t128x64, 128, 64, 0.9}, {TileChoice::t64x64, 64, 64, 0.8}};
+  constexpr Option options[] = {{TileChoice::t128x128, 128, 128, 1.0},
+                                {TileChoice::t128x64, 128, 64, 0.9},
+                                {TileChoice::t64x64, 64, 64, 0.8},
+                                {TileChoice::t64x16, 64, 16, 0.4}};
   TileChoice best = TileChoice::t128x128;
   double least = 0;
   for (const Option& option : options) {
@@ -39,18 +36,24 @@ TileChoice choose_tile(int64_t m, int64_t n, int multiprocessors) {
   return best;
 }
 
-void launch_matmul(const Matmul& p, TileChoice tile, Stream stream) {
+template <typename T>
+void launch_matmul(const Matmul<T>& p, TileChoice tile, Stream stream) {
   if (p.m == 0 || p.n == 0) return;
-  Segments segments{};
-  add_ups(p.ups, segments);
-  if (p.k > 0) segments.at[segments.count++] = {p.x, p.w, p.x_stride, p.w_stride, p.k, 0, p.n, 1.0f, Divider{}};
-  const Output y{p.y, p.y_stride, p.m, p.n, p.bias};
-  const MatrixParameters none;
+  Segments<T> segments{};
+  add_ups(p.ups, p.layout, segments);
+  if (p.k > 0) {
+    const bool all = aligned(p.x, p.x_stride) && aligned(p.w, p.w_stride);
+    segments.at[segments.count++] = {p.x, p.w, p.x_stride, p.w_stride, p.k, 0, p.n, 1.0f, Divider{}, all};
+  }
+  const Output<T> y = output_of(p.y, p.y_stride, p.m, p.n, p.bias);
   if (p.layout == BLayout::k_contiguous) {
-    start_matmul_with<ContiguousK>("matmul", segments, y, none, all_aligned(p), tile, stream);
+    start_matmul<ContiguousK>("matmul", segments, y, MatrixParameters{}, tile, stream);
   } else {
-    start_matmul_with<ContiguousN>("matmul", segments, y, none, all_aligned(p), tile, stream);
+    start_matmul<ContiguousN>("matmul", segments, y, MatrixParameters{}, tile, stream);
   }
 }
+
+template void launch_matmul(const Matmul<bf16>&, TileChoice, Stream);
+template void launch_matmul(const Matmul<float>&, TileChoice, Stream);
 
 }  // namespace LORIKEET_CUDA

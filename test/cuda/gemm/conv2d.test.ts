@@ -9,7 +9,7 @@ test.before(() => {
 const convolutions = () => cases.filter((one) => one.case !== 'division')
 
 test('conv2d gives the convolution and its gradient with their adapters to one rounding, without a fault', (t) => {
-  t.is(convolutions().length, 24)
+  t.is(convolutions().length, 32)
   for (const one of convolutions()) {
     t.is(one.fault, undefined, `${one.case}: ${one.fault?.message}`)
     t.true(one.error <= 1, `${one.case}: ${one.error} of the allowed error`)

@@ -1,4 +1,4 @@
-/** The tensor-core product with adapters, in the emulator: results, and how it uses the card. */
+/** The product with adapters, in the emulator: results, and how it uses the card. */
 import test from 'ava'
 import { type Case, type Counters, runProgram } from '../../helpers/cuda-sim'
 
@@ -7,15 +7,17 @@ interface Fields {
   counters: Counters
   large: number
   small: number
+  rank: number
+  thrown: string
 }
 let cases: Case<Fields>[] = []
 test.before(() => {
   cases = runProgram('gemm/matmul')
 })
-const products = () => cases.filter((one) => one.case !== 'choice')
+const products = () => cases.filter((one) => !['choice', 'too many'].includes(one.case))
 
 test('every tile and layout gives the product with its adapters to one rounding, without a fault', (t) => {
-  t.is(products().length, 30)
+  t.is(products().length, 54)
   for (const one of products()) {
     t.is(one.fault, undefined, `${one.case}: ${one.fault?.message}`)
     t.true(one.error <= 1, `${one.case}: ${one.error} of the allowed error`)
@@ -28,7 +30,7 @@ test('shared memory is read and written without bank conflicts', (t) => {
 
 test('whole tiles move no sector that is not needed', (t) => {
   const whole = products().filter((one) => one.case.startsWith('whole tiles'))
-  t.is(whole.length, 6)
+  t.is(whole.length, 12)
   for (const one of whole) t.true(one.counters.sectorFactor <= 1.1, `${one.case}: ${one.counters.sectorFactor}`)
 })
 
@@ -41,8 +43,18 @@ test('the adapter costs one more step of the reduction and nothing else', (t) =>
   t.is(counters.blockBarriers, 4 + 1)
 })
 
-test('small outputs get small tiles', (t) => {
-  const { large, small } = cases.find((one) => one.case === 'choice')!
-  t.is(large, 0)
-  t.is(small, 2)
+test('f32 computes as many sums, on no tensor core', (t) => {
+  const { counters } = cases.find((one) => one.case === 'whole tiles, f32, 64x64, k contiguous')!
+  t.is(counters.tensorFlops, 0)
+  t.is(counters.dramReadBytes, 4 * (128 * 96 + 128 * 96 + 128 * 16 + 128 * 16) + 128 * 4)
+  t.is(counters.blockBarriers, 4 * (7 + 1)) // steps of 16
+})
+
+test('more adapters than a launch has room for are refused', (t) => {
+  t.regex(cases.find((one) => one.case === 'too many')!.thrown, /too many adapters/)
+})
+
+test('small outputs get small tiles, those as wide as a rank the thinnest', (t) => {
+  const { large, small, rank } = cases.find((one) => one.case === 'choice')!
+  t.deepEqual([large, small, rank], [0, 2, 3])
 })
