@@ -63,13 +63,14 @@ void launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& 
   sim::Machine& machine = sim::Machine::current();
   sim::runtime::enqueue(stream, [=, &machine, scope = machine.scope()] {
     const sim::Machine::Scope within(machine, scope);
-    machine.launch(
-        name, shape,
-        [](void* argument) {
-          const Call& call = *static_cast<Call*>(argument);
-          std::apply(call.kernel, call.parameters);
-        },
-        call.get());
+    sim::KernelCall kernel_call{name, shape, reinterpret_cast<const void*>(call->kernel), {}, nullptr, call.get()};
+    std::apply([&](const auto&... each) { (kernel_call.parameters.push_back({&each, sizeof each}), ...); },
+               call->parameters);
+    kernel_call.body = [](void* argument) {
+      const Call& call = *static_cast<Call*>(argument);
+      std::apply(call.kernel, call.parameters);
+    };
+    machine.launch(kernel_call);
   });
 }
 

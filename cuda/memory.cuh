@@ -40,14 +40,20 @@ struct Global {
   __host__ __device__ Global(T* pointer = nullptr) : pointer(pointer) {}
   __device__ Global operator+(int64_t elements) const { return Global(pointer + elements); }
 #else
-  Global(T* pointer = nullptr) : pointer(pointer), buffer(sim::Machine::current().buffer_of(pointer)) {}
-  Global(T* pointer, const sim::Buffer* buffer) : pointer(pointer), buffer(buffer) {}
+  Global(T* pointer = nullptr) : Global(pointer, sim::Machine::current().buffer_of(pointer)) {}
   Global operator+(int64_t elements) const { return Global(pointer + elements, buffer); }
+#if defined(LORIKEET_BARE_POINTERS)
+  Global(T* pointer, const sim::Buffer*) : pointer(pointer) {}
+#else
+  Global(T* pointer, const sim::Buffer* buffer) : pointer(pointer), buffer(buffer) {}
+#endif
 #endif
   __device__ explicit operator bool() const { return pointer != nullptr; }
 
   T* pointer;
-#if !defined(__CUDACC__)
+#if defined(LORIKEET_BARE_POINTERS)
+  static constexpr const sim::Buffer* buffer = nullptr;  // parameters lie as on a card (test/cuda/ptx)
+#elif !defined(__CUDACC__)
   const sim::Buffer* buffer;
 #endif
 };

@@ -20,27 +20,43 @@ const Buffer* Machine::buffer_of(const void* pointer) const {
   throw Fault(FaultKind::bounds, "a pointer handed to a kernel leads into no buffer", Site());
 }
 
-void Machine::launch(const char* kernel, const LaunchShape& shape, void (*body)(void*), void* argument) {
-  Counters& counters = counters_[kernel];
+std::vector<const Buffer*> Machine::buffers() const {
+  std::vector<const Buffer*> result;
+  for (const auto& buffer : memory_.buffers()) {
+    if (!scope_ || buffer->open) result.push_back(buffer.get());
+  }
+  if (scope_) {
+    for (const auto& buffer : scope_->buffers()) result.push_back(buffer.get());
+  }
+  return result;
+}
+
+void Machine::launch(const KernelCall& call) {
+  if (on_launch != nullptr) {
+    on_launch(*this, call);
+  } else {
+    emulate(call, mode_);
+  }
+}
+
+void Machine::emulate(const KernelCall& call, Mode mode) {
+  const LaunchShape& shape = call.shape;
+  Counters& counters = counters_[call.name];
   counters.launches++;
   counters.threads = shape.block.count();
   counters.shared_bytes = std::max<uint64_t>(counters.shared_bytes, shape.shared_bytes);
-  std::vector<const Buffer*> buffers;
-  for (const auto& buffer : memory_.buffers()) buffers.push_back(buffer.get());
-  if (scope_) {
-    for (const auto& buffer : scope_->buffers()) buffers.push_back(buffer.get());
-  }
-  for (const Buffer* buffer : buffers) {
+  const std::vector<const Buffer*> touched = buffers();
+  for (const Buffer* buffer : touched) {
     buffer->read.clear();
     buffer->written.clear();
   }
-  Block block(kernel, shape, mode_ == Mode::strict, epoch_, counters, body, argument);
+  Block block(call.name, shape, mode == Mode::strict, epoch_, counters, call.body, call.argument);
   for (unsigned z = 0; z < shape.grid.z; z++) {
     for (unsigned y = 0; y < shape.grid.y; y++) {
       for (unsigned x = 0; x < shape.grid.x; x++) block.run(dim3(x, y, z));
     }
   }
-  for (const Buffer* buffer : buffers) {
+  for (const Buffer* buffer : touched) {
     counters.dram_read_bytes += buffer->read.bytes();
     counters.dram_written_bytes += buffer->written.bytes();
   }

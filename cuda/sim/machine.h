@@ -5,6 +5,8 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "block.h"
 #include "cards.h"
@@ -14,6 +16,17 @@ namespace lorikeet::sim {
 enum class Mode {
   strict,  // every access checked and counted
   fast,    // no checks; only blocks, barriers and tensor instructions are counted
+};
+
+// A launch. `body(argument)` is the kernel with its parameters, called once for each thread; beside that stands what was
+// launched, for those who would run it another way.
+struct KernelCall {
+  const char* name;
+  LaunchShape shape;
+  const void* function;
+  std::vector<std::pair<const void*, size_t>> parameters;  // address and size of each
+  void (*body)(void*);
+  void* argument;
 };
 
 struct Host;  // runtime.cc
@@ -40,11 +53,16 @@ class Machine {
   };
   static Machine& current();  // throws std::logic_error when none is in use
 
-  void launch(const char* kernel, const LaunchShape& shape, void (*body)(void*), void* argument);  // throws Fault
+  void launch(const KernelCall& call);               // throws Fault
+  void emulate(const KernelCall& call, Mode mode);  // throws Fault
+
+  // Called for launches instead of emulate() when set.
+  static inline void (*on_launch)(Machine& machine, const KernelCall& call) = nullptr;
 
   // The buffer that a pointer handed to a kernel leads into; for null one without elements. Null in fast mode. Throws
   // Fault when there is none.
   const Buffer* buffer_of(const void* pointer) const;
+  std::vector<const Buffer*> buffers() const;  // all that kernels may touch
 
   // While one lives, kernels that are launched may touch nothing but these buffers and those that are open to all. Its
   // buffers must outlive the launches.
