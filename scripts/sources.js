@@ -9,7 +9,13 @@ const path = require('node:path')
 const root = path.join(__dirname, '..')
 
 /** Folders searched for sources; everything below them that ends in .cc belongs to the addon. */
-const folders = ['native']
+const folders = ['native', 'cuda']
+
+/**
+ * CUDA sources, which the host compiler makes the emulated device of (docs/cuda.md). Neither build tool lets it see a
+ * file named .cu, so each gets a file that includes it.
+ */
+const wrappers = 'build/emulated'
 
 /**
  * Kernels for one instruction set, by suffix, and only in builds for x86-64. They are compiled with the same flags as
@@ -25,6 +31,33 @@ function sources(arch = process.arch) {
     .filter((file) => file.endsWith('.cc') && (arch === 'x64' || !x64Only.test(file)))
     .map((file) => path.relative(root, file).split(path.sep).join('/'))
     .sort()
+}
+
+function cudaSources() {
+  return walk(path.join(root, 'cuda'))
+    .filter((file) => file.endsWith('.cu'))
+    .map((file) => path.relative(root, file).split(path.sep).join('/'))
+    .sort()
+}
+
+/** Writes those that are missing or differ, and removes those whose source is gone. */
+function emulatedSources() {
+  const wanted = new Map(
+    cudaSources().map((file) => [
+      `${wrappers}/${file.slice('cuda/'.length).replaceAll('/', '_')}.cc`,
+      `#include "${path.posix.relative(wrappers, file)}"\n`,
+    ]),
+  )
+  for (const file of walk(path.join(root, wrappers))) {
+    if (!wanted.has(path.relative(root, file).split(path.sep).join('/'))) fs.rmSync(file)
+  }
+  for (const [file, text] of wanted) {
+    const full = path.join(root, file)
+    if (fs.existsSync(full) && fs.readFileSync(full, 'utf8') === text) continue
+    fs.mkdirSync(path.dirname(full), { recursive: true })
+    fs.writeFileSync(full, text)
+  }
+  return [...wanted.keys()]
 }
 
 function walk(folder) {
@@ -47,7 +80,8 @@ const defines = [
 const cflags = [
   '-std=c++17',
   '-O3',
-  ...(process.arch === 'x64' ? ['-march=x86-64-v2'] : []),
+  // The emulated kernels must round where their source says. This level of x86-64 has no fused multiply-add.
+  ...(process.arch === 'x64' ? ['-march=x86-64-v2'] : ['-ffp-contract=off']),
   '-fno-math-errno',
   '-fno-trapping-math',
   '-fopenmp',
@@ -62,7 +96,13 @@ const ldflags = ['-fopenmp', '-Wl,--exclude-libs,ALL', '-Wl,-z,relro,-z,now']
 
 const libraries = ['-ldnnl']
 
-const lists = { sources, defines: () => defines, cflags: () => cflags, ldflags: () => ldflags, libraries: () => libraries }
+const lists = {
+  sources: () => [...sources(), ...emulatedSources()],
+  defines: () => defines,
+  cflags: () => cflags,
+  ldflags: () => ldflags,
+  libraries: () => libraries,
+}
 
 if (require.main === module) {
   const list = lists[process.argv[2]]
@@ -73,4 +113,4 @@ if (require.main === module) {
   console.log(list().join('\n'))
 }
 
-module.exports = { root, folders, sources, walk, defines, cflags, ldflags, libraries }
+module.exports = { root, folders, sources, cudaSources, walk, defines, cflags, ldflags, libraries }

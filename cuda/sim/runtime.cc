@@ -34,6 +34,7 @@ struct SimEvent {
 struct Host {
   explicit Host(uint32_t seed) : schedule(seed) {}
   Schedule schedule;
+  std::vector<int> idle_lanes;
   std::map<const char*, size_t> device, pinned;  // allocations
   size_t device_bytes = 0;
   runtime::cudaError_t sticky = runtime::cudaSuccess;
@@ -102,6 +103,8 @@ const char* cudaGetErrorString(cudaError_t status) {
   }
   return "unknown error";
 }
+
+cudaError_t cudaGetLastError() { return host().sticky; }
 
 std::string last_fault() { return host().fault; }
 
@@ -202,12 +205,16 @@ cudaError_t cudaMemsetAsync(void* to, int value, size_t bytes, cudaStream_t stre
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new SimStream{host().schedule.add_lane()};
+  Host& h = host();
+  if (h.idle_lanes.empty()) h.idle_lanes.push_back(h.schedule.add_lane());
+  *stream = new SimStream{h.idle_lanes.back()};
+  h.idle_lanes.pop_back();
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const cudaError_t status = cudaStreamSynchronize(stream);
+  host().idle_lanes.push_back(stream->lane);
   delete stream;
   return status;
 }

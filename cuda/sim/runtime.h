@@ -23,6 +23,7 @@ enum cudaError_t {
   cudaErrorStreamCaptureUnjoined = 904,
 };
 const char* cudaGetErrorString(cudaError_t status);
+cudaError_t cudaGetLastError();
 std::string last_fault();  // empty when there was none
 
 struct cudaDeviceProp {

@@ -1,58 +1,27 @@
 #include "weight_store.h"
 
 #include <algorithm>
-#include <atomic>
 
 #include "numbers.h"
 
 namespace lorikeet {
 
-static int64_t work_of(const WeightSource& source) {
-  return source.kind == WeightSource::Kind::file ? source.bytes : elements_of(source.shape) * 4;
-}
-
-static void check_spec(const WeightSpec& spec, SourceFiles& files) {
-  require(spec.dtype == DType::f32 || spec.dtype == DType::bf16, "weight '", spec.name,
-          "': dtype must be f32 or bf16, not ", name_of(spec.dtype));
-  require(!spec.sources.empty(), "weight '", spec.name, "' has no source");
-  int64_t elements = 0;
-  for (const WeightSource& source : spec.sources) {
-    files.check(source);
-    elements += elements_of(source.shape);
-  }
-  require(elements == elements_of(spec.shape), "weight '", spec.name, "': its sources hold ", elements,
-          " elements, its shape ", to_string(spec.shape), " has ", elements_of(spec.shape));
-}
-
-void WeightStore::add(const std::vector<WeightSpec>& specs, const std::function<bool(int64_t, int64_t)>& progress) {
-  SourceFiles files;
-  int64_t total = 0;
+void WeightStore::add(const std::vector<WeightSpec>& specs, const WeightProgress& progress) {
   for (const WeightSpec& spec : specs) {
-    check_spec(spec, files);
     const auto found = weights_.find(spec.name);
-    if (found != weights_.end()) {
-      const Weight& old = found->second;
-      const bool held =
-          old.plain.use_count() > 1 ||
-          std::any_of(old.packed.begin(), old.packed.end(), [](const auto& packed) { return packed.use_count() > 1; });
-      require(!held || (old.spec.dtype == spec.dtype && old.spec.shape == spec.shape), "weight '", spec.name,
-              "' is used by a compiled program as ", name_of(old.spec.dtype), " ", to_string(old.spec.shape),
-              ": it cannot be replaced by ", name_of(spec.dtype), " ", to_string(spec.shape));
-    }
-    for (const WeightSource& source : spec.sources) total += work_of(source);
+    if (found == weights_.end()) continue;
+    const Weight& old = found->second;
+    const bool held =
+        old.plain.use_count() > 1 ||
+        std::any_of(old.packed.begin(), old.packed.end(), [](const auto& packed) { return packed.use_count() > 1; });
+    if (held) require_same(old.spec, spec);
   }
-  std::atomic<int64_t> done{0};
-  const Advance advance = [&](int64_t bytes) {
-    const int64_t now = done.fetch_add(bytes) + bytes;
-    return !progress || progress(now, total);
+  Block block;
+  const auto place = [&](const WeightSpec& spec) {
+    block = Block(spec.bytes());
+    return block.data();
   };
-  for (const WeightSpec& spec : specs) {
-    Block block(elements_of(spec.shape) * bytes_of(spec.dtype));
-    int64_t offset = 0;
-    for (const WeightSource& source : spec.sources) {
-      read_source(source, files, spec.dtype, block.bytes_at(offset), advance);
-      offset += elements_of(source.shape) * bytes_of(spec.dtype);
-    }
+  read_weights(specs, progress, place, [&](const WeightSpec& spec) {
     Weight& weight = weights_[spec.name];
     weight.spec = WeightSpec{spec.name, spec.dtype, spec.shape, {}};
     // Kernels keep their handles: the bytes behind them are exchanged.
@@ -66,7 +35,7 @@ void WeightStore::add(const std::vector<WeightSpec>& specs, const std::function<
     }
     weight.plain->block.release();
     if (weight.packed.empty() || weight.plain.use_count() > 1) weight.plain->block = std::move(block);
-  }
+  });
 }
 
 void WeightStore::remove(const std::string& name) {

@@ -10,16 +10,9 @@
 #include <vector>
 
 #include "memory.h"
-#include "weight_source.h"
+#include "weight_reader.h"
 
 namespace lorikeet {
-
-struct WeightSpec {
-  std::string name;
-  DType dtype = DType::f32;
-  Shape shape;
-  std::vector<WeightSource> sources;  // their rows follow each other
-};
 
 // A device's own arrangement of a weight's elements. pack and unpack are inverse; neither changes a value.
 class WeightLayout {
@@ -47,7 +40,7 @@ class WeightStore {
  public:
   // Progress counts bytes as they are read; `advance` returns false to cancel, which leaves the store unchanged for the
   // weights that were not finished.
-  void add(const std::vector<WeightSpec>& specs, const std::function<bool(int64_t done, int64_t total)>& progress);
+  void add(const std::vector<WeightSpec>& specs, const WeightProgress& progress);
 
   // Frees a weight; throws Error while a compiled program uses it. A name that does not exist is no error.
   void remove(const std::string& name);
@@ -74,7 +67,7 @@ class WeightStore {
     WeightSpec spec;
     std::shared_ptr<PlainWeight> plain = std::make_shared<PlainWeight>();
     std::vector<std::shared_ptr<PackedWeight>> packed;
-    int64_t bytes() const { return elements_of(spec.shape) * bytes_of(spec.dtype); }
+    int64_t bytes() const { return spec.bytes(); }
   };
   Weight& find(const std::string& name);
   static void restore(Weight& weight);

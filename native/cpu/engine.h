@@ -3,6 +3,7 @@
 #pragma once
 
 #include "../core/device.h"
+#include "../core/profile.h"
 #include "kernel.h"
 
 namespace lorikeet::cpu {
@@ -50,8 +51,6 @@ class CpuEngine : public Engine {
   Compiled prepare(Program program);
   void* address_of(const Compiled& compiled, int tensor) const;
   void bind(Compiled& compiled) const;
-  size_t profile_slot(const Program& program, const Instruction& instruction);
-  [[noreturn]] void fail_at(const Program& program, size_t index, const char* message) const;
 
   EngineOptions options_;
   WeightStore weights_;
@@ -62,8 +61,7 @@ class CpuEngine : public Engine {
   int next_handle_ = 1;
   int64_t generation_ = 0;  // grows whenever a pointer may have moved
   bool profiling_ = false;
-  std::vector<ProfileEntry> profile_;
-  std::map<std::pair<std::string, std::string>, size_t> profile_slots_;
+  Profile profile_;
 };
 
 }  // namespace lorikeet::cpu

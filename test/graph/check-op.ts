@@ -17,6 +17,7 @@ import { openEngine, type Engine, type Values } from '../../lib/native'
 import { relativeL2 } from '../helpers/fixture-tensors'
 import { normals } from '../helpers/run-op'
 import { evaluate } from './reference'
+import { testDevice } from '../helpers/test-device'
 
 export interface CaseBuilder {
   readonly graph: Graph
@@ -182,7 +183,7 @@ function leafValues({ leaves }: Built, weights: ReadonlyMap<string, Float32Array
 
 /** One run, and a second one that adds its gradients to those of the first. */
 async function runOnDevice({ graph, set, leaves }: Built) {
-  const engine = openEngine({ device: 'cpu', computeDtype: 'f32', threads: 1 })
+  const engine = openEngine({ device: testDevice, computeDtype: 'f32', threads: 1 })
   try {
     const ofKind = (kind: string) => [...leaves].filter(([, entry]) => entry.kind === kind)
     const weights = await addFrozen(

@@ -15,6 +15,7 @@ import { normals } from '../helpers/run-op'
 import { examine, type Findings } from './plan-oracle'
 import { randomGraph } from './random-graph'
 import { evaluate } from './reference'
+import { testDevice } from '../helpers/test-device'
 
 function checked(graph: Graph): Findings & { arenaBytes: number; lowerBound: number } {
   verify(graph)
@@ -129,7 +130,7 @@ test('two hundred random graphs are planned without overlap and close to the low
 })
 
 test('random graphs give the values of double precision on the device, so nothing alive is overwritten', async (t) => {
-  const engine = openEngine({ device: 'cpu', computeDtype: 'f32', threads: 1 })
+  const engine = openEngine({ device: testDevice, computeDtype: 'f32', threads: 1 })
   for (let seed = 1; seed <= 40; seed++) {
     const graph = randomGraph(seed, 25)
     const plan = planMemory(graph)
@@ -175,7 +176,7 @@ for (const checkpointing of ['none', 'blocks'] as const) {
 }
 
 test('the device takes exactly the planned bytes for its arena, and the largest program counts', (t) => {
-  const engine = openEngine({ device: 'cpu', computeDtype: 'f32', threads: 1 })
+  const engine = openEngine({ device: testDevice, computeDtype: 'f32', threads: 1 })
   const plans = [7, 30, 12].map((seed) => {
     const graph = randomGraph(seed, 30)
     const plan = planMemory(graph)

@@ -8,6 +8,7 @@ import { createParameterSet, parameter } from '../../lib/graph/parameters'
 import { planMemory } from '../../lib/graph/passes/plan'
 import { createProgram, formatVersion, type Program } from '../../lib/graph/program'
 import { openEngine } from '../../lib/native'
+import { testDevice } from '../helpers/test-device'
 
 const inArena = { space: 'arena' } as const
 
@@ -82,7 +83,7 @@ test('a plan of another graph is refused with the tensor that has no place', (t)
 })
 
 test('the device refuses a program of another version, and one whose tensors leave the arena', (t) => {
-  const engine = openEngine({ device: 'cpu', computeDtype: 'f32', threads: 1 })
+  const engine = openEngine({ device: testDevice, computeDtype: 'f32', threads: 1 })
   const graph = createGraph('empty', 'f32')
   output(graph, 'x', input(graph, 'x', [2]))
   const program: Program = createProgram(graph, planMemory(graph))

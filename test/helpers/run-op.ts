@@ -7,6 +7,7 @@ import type { Program, ProgramTensor } from '../../lib/graph/program'
 import { formatVersion } from '../../lib/graph/program'
 import { openEngine, type Engine, type Values } from '../../lib/native'
 import { relativeL2 } from './fixture-tensors'
+import { testDevice } from './test-device'
 
 export type ComputeDType = 'f32' | 'bf16'
 
@@ -99,7 +100,7 @@ let runs = 0
 const engines = new Map<number, Engine>()
 
 function engineOf(threads: number): Engine {
-  const engine = engines.get(threads) ?? openEngine({ device: 'cpu', computeDtype: 'f32', threads })
+  const engine = engines.get(threads) ?? openEngine({ device: testDevice, computeDtype: 'f32', threads })
   engines.set(threads, engine)
   return engine
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { formatVersion, type Program, type ProgramTensor } from '../../lib/graph/program'
 import { openEngine, type Engine, type Values, type WeightSpec } from '../../lib/native'
 import { elements, type TestTensor } from './run-op'
+import { testDevice } from './test-device'
 
 /** Frozen weights under a name; the values go through a file, in f32. */
 export async function addTensors(engine: Engine, tensors: Record<string, TestTensor>): Promise<void> {
@@ -94,7 +95,7 @@ export async function runWithWeights(
   attributes: Program['instructions'][number]['attributes'],
   { weights = [1], threads = 1 }: { weights?: number[]; threads?: number } = {},
 ): Promise<Float32Array[]> {
-  const engine = openEngine({ device: 'cpu', computeDtype: 'f32', threads })
+  const engine = openEngine({ device: testDevice, computeDtype: 'f32', threads })
   try {
     const stored = Object.fromEntries(weights.map((i) => [`w${i}`, inputs[i]!]))
     await addTensors(engine, stored)

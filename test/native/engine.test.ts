@@ -6,8 +6,9 @@ import test from 'ava'
 import { formatVersion, type Program, type ProgramTensor } from '../../lib/graph/program'
 import { addon, devices, kernels, openEngine, type Engine, type FileSource, type RunStep } from '../../lib/native'
 import { rounded } from '../helpers/run-op'
+import { testDevice } from '../helpers/test-device'
 
-const open = (): Engine => openEngine({ device: 'cpu', computeDtype: 'f32', threads: 2 })
+const open = (): Engine => openEngine({ device: testDevice, computeDtype: 'f32', threads: 2 })
 
 const arena = (name: string, offset: number, shape = [4]): ProgramTensor => ({
   dtype: 'f32',
@@ -204,8 +205,8 @@ test('wrong handles and closed engines are errors', async (t) => {
 
 test('an engine needs a device and a compute dtype that exist', (t) => {
   t.throws(() => openEngine({ device: 'tpu', computeDtype: 'f32' }), { message: /no device 'tpu'/ })
-  t.throws(() => openEngine({ device: 'cpu', computeDtype: 'i32' as 'f32' }), { message: /f32 or bf16/ })
-  t.throws(() => openEngine({ device: 'cpu', computeDtype: 'f32', threads: 0 }), {
+  t.throws(() => openEngine({ device: testDevice, computeDtype: 'i32' as 'f32' }), { message: /f32 or bf16/ })
+  t.throws(() => openEngine({ device: testDevice, computeDtype: 'f32', threads: 0 }), {
     message: /options\.threads: expected a number from 1/,
   })
   t.throws(() => openEngine(undefined as unknown as { device: string; computeDtype: 'f32' }), {
@@ -284,7 +285,7 @@ test('engines live and die with the worker thread that opened them', async (t) =
     require('ts-node/register/transpile-only')
     const { parentPort } = require('node:worker_threads')
     const { openEngine } = require(${JSON.stringify(join(__dirname, '../../lib/native'))})
-    const engine = openEngine({ device: 'cpu', computeDtype: 'f32', threads: 1 })
+    const engine = openEngine({ device: testDevice, computeDtype: 'f32', threads: 1 })
     const program = engine.compile(${JSON.stringify(adding())})
     const run = () => engine.run([{ program, inputs: { a: new Float32Array(4), b: new Float32Array(4).fill(2) } }])
     run().then(([{ y }]) => parentPort.postMessage(Array.from(y)))

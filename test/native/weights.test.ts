@@ -6,11 +6,12 @@ import { philoxNormal, philoxUniform } from '../../lib/base/philox'
 import { devices, openEngine, type FileSource, type WeightSource, type WeightSpec } from '../../lib/native'
 import { normals, randomTensor, rounded, tensor } from '../helpers/run-op'
 import { addTensors, portValues, programOf } from '../helpers/run-weights'
+import { testDevice } from '../helpers/test-device'
 
 const folder = mkdtempSync(join(tmpdir(), 'weights-'))
 test.after.always(() => rmSync(folder, { recursive: true }))
 
-const open = () => openEngine({ device: 'cpu', computeDtype: 'f32', threads: 2 })
+const open = () => openEngine({ device: testDevice, computeDtype: 'f32', threads: 2 })
 
 /** Equal in every element; the payload of a NaN does not count, that of ava's deepEqual would. */
 function same(t: ExecutionContext, got: Float32Array, expected: Float32Array): void {

@@ -7,6 +7,7 @@ import { adamw } from '../../lib/optimizers/adamw'
 import { lrFactor, lrSchedules } from '../../lib/optimizers/lr-schedules'
 import { compileGraph } from '../../lib/pipeline/compile'
 import { floats, readFixtureJson, readFixtureTensors, relativeL2 } from '../helpers/fixture-tensors'
+import { testDevice } from '../helpers/test-device'
 
 // scripts/fixtures/optimizers.py made the references with torch.optim.AdamW and transformers' get_scheduler.
 
@@ -29,7 +30,7 @@ test('ten updates of two groups with clipping equal torch.optim.AdamW', async (t
   params.groups.forEach(({ shapes }, group) => {
     for (const [name, shape] of Object.entries(shapes)) parameter(set, name, shape, { group: String(group), init: { kind: 'zeros' } })
   })
-  const engine = openEngine({ device: 'cpu', computeDtype: 'f32', threads: 1 })
+  const engine = openEngine({ device: testDevice, computeDtype: 'f32', threads: 1 })
   for (const [name, bytes] of bufferBytes(set, adamw.slots)) engine.createBuffer(name, bytes, 'f32')
   const graph = createGraph('update', 'f32')
   const groups = params.groups.map((_, i) => String(i))

@@ -1,0 +1,120 @@
+// Registers the device: `cuda` with the kernels that nvcc made, one for each card (`cuda:1`, ..), or `cuda-sim`.
+#include "engine.h"
+
+namespace LORIKEET_CUDA {
+
+#if defined(__CUDACC__)
+
+constexpr const char* kName = "cuda";
+constexpr int kOldestDriver = 12000;
+
+int card_count() {
+  int count = 0;
+  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+}
+
+Visible::Visible(const Context&, const OpRequest&, const Operands&) {}
+
+#else
+
+constexpr const char* kName = "cuda-sim";
+
+int card_count() { return 1; }
+
+static const sim::Card& card_wanted() {
+  const char* name = std::getenv("LORIKEET_CUDA_SIM_CARD");
+  if (name == nullptr || *name == '\0') return sim::cards().front();
+  std::string known;
+  for (const sim::Card& card : sim::cards()) {
+    if (name == std::string(card.name)) return card;
+    known += (known.empty() ? "" : ", ") + std::string(card.name);
+  }
+  fail("LORIKEET_CUDA_SIM_CARD is '", name, "'; the emulator knows ", known);
+}
+
+static sim::Mode mode_wanted() {
+  const char* mode = std::getenv("LORIKEET_CUDA_SIM");
+  return mode != nullptr && std::string(mode) == "strict" ? sim::Mode::strict : sim::Mode::fast;
+}
+
+Context::Context(int) : machine_(std::make_unique<sim::Machine>(mode_wanted(), card_wanted())) {}
+
+Visible::Visible(const Context& context, const OpRequest& request, const Operands& operands) {
+  if (context.machine().mode() == sim::Mode::fast) return;
+  memory_ = std::make_shared<sim::Memory>();
+  const auto add = [&](const Tensor& tensor, const std::string& name, sim::Rights rights) {
+    if (tensor.bytes() == 0 || memory_->find(tensor.data)) return;  // an output may be an input as well
+    const size_t element = static_cast<size_t>(bytes_of(tensor.dtype));
+    memory_->add(name, tensor.data, static_cast<size_t>(tensor.bytes()), element, rights);
+  };
+  const auto label = [](const char* kind, size_t i, const TensorSpec& spec) {
+    return kind + std::to_string(i) + " '" + spec.name + "'";
+  };
+  for (size_t i = 0; i < operands.outputs.size(); i++) {
+    if (request.has_output(i)) {
+      add(operands.outputs[i], label("output ", i, request.outputs[i]), sim::Rights::read_write);
+    }
+  }
+  for (size_t i = 0; i < operands.inputs.size(); i++) {
+    if (request.has_input(i)) add(operands.inputs[i], label("input ", i, request.inputs[i]), sim::Rights::read);
+  }
+}
+
+#endif
+
+CardInfo card_info(int card) {
+  cudaDeviceProp properties;
+  check(cudaGetDeviceProperties(&properties, card), "asking for the card's properties");
+  CardInfo info;
+  info.name = properties.name;
+  info.memory_bytes = static_cast<int64_t>(properties.totalGlobalMem);
+  info.multiprocessors = properties.multiProcessorCount;
+  info.major = properties.major;
+  info.minor = properties.minor;
+  return info;
+}
+
+KernelRegistry<LaunchFactory>& kernel_registry() {
+  static KernelRegistry<LaunchFactory> registry(kName);
+  return registry;
+}
+
+class CudaDevice : public Device {
+ public:
+  explicit CudaDevice(int card) : card_(card) {}
+
+  DeviceInfo info() const override {
+    const Context context(card_);
+    const Context::Use use(context);
+    const CardInfo card = card_info(card_);
+    DeviceInfo info;
+    info.name = card_ == 0 ? kName : std::string(kName) + ":" + std::to_string(card_);
+    info.description = card.name;
+    info.compute_dtypes = {"f32", "bf16"};
+    info.threads = 1;
+    info.isa = "sm_" + std::to_string(card.major) + std::to_string(card.minor);
+    return info;
+  }
+
+  std::vector<std::string> ops() const override { return kernel_registry().ops(); }
+
+  std::unique_ptr<Engine> open(const EngineOptions& options) const override {
+    return std::make_unique<CudaEngine>(card_, options);
+  }
+
+ private:
+  int card_;
+};
+
+// One for each card that is there when the addon is loaded.
+static const bool registered = [] {
+  static std::vector<std::unique_ptr<CudaDevice>> cards;
+  static std::vector<DeviceRegistration> registrations;
+  for (int card = 0; card < card_count(); card++) {
+    cards.push_back(std::make_unique<CudaDevice>(card));
+    registrations.emplace_back(*cards.back());
+  }
+  return true;
+}();
+
+}  // namespace LORIKEET_CUDA

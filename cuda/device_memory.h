@@ -1,0 +1,65 @@
+// Memory of the card and pinned memory of the host, each with one owner. Every call of the runtime is checked.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "launch.cuh"
+
+namespace LORIKEET_CUDA {
+
+// Throws Error: what was being done, and what the runtime said.
+void check(cudaError_t status, const char* doing);
+
+// At least 256-byte aligned; contents undefined.
+class DeviceBlock {
+ public:
+  DeviceBlock() = default;
+  DeviceBlock(const char* what, int64_t bytes);  // throws Error when the card's memory does not suffice
+  ~DeviceBlock();
+  DeviceBlock(DeviceBlock&& other) noexcept { swap(other); }
+  DeviceBlock& operator=(DeviceBlock&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+
+  void* data() const { return data_; }
+  char* bytes_at(int64_t offset) const { return static_cast<char*>(data_) + offset; }
+  int64_t bytes() const { return bytes_; }
+
+  // The whole block, or `count` bytes at `offset`; done when the call returns.
+  void clear();
+  void write(const void* from) { write(from, 0, bytes_); }
+  void write(const void* from, int64_t offset, int64_t count);
+  void read(void* to, int64_t offset, int64_t count) const;
+
+  // In the emulator: kernels may touch it although it is no operand of theirs.
+  void open_to_all();
+
+ private:
+  void swap(DeviceBlock& other);
+  void* data_ = nullptr;
+  int64_t bytes_ = 0;
+};
+
+// Host memory that the card copies from and to without a detour.
+class PinnedBlock {
+ public:
+  PinnedBlock() = default;
+  explicit PinnedBlock(int64_t bytes);  // throws Error
+  ~PinnedBlock();
+  PinnedBlock(PinnedBlock&& other) noexcept { swap(other); }
+  PinnedBlock& operator=(PinnedBlock&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  char* bytes_at(int64_t offset) const { return static_cast<char*>(data_) + offset; }
+  int64_t bytes() const { return bytes_; }
+
+ private:
+  void swap(PinnedBlock& other);
+  void* data_ = nullptr;
+  int64_t bytes_ = 0;
+};
+
+}  // namespace LORIKEET_CUDA

@@ -1,0 +1,351 @@
+#include "engine.h"
+
+#include <cstdlib>
+
+#include "../native/core/ports.h"
+
+namespace LORIKEET_CUDA {
+
+static int64_t aligned_up(int64_t bytes) { return (bytes + 255) / 256 * 256; }
+
+CudaEngine::CudaEngine(int card, const EngineOptions& options) : context_(card) {
+  require(options.compute_dtype == DType::f32 || options.compute_dtype == DType::bf16,
+          "computeDtype must be f32 or bf16");
+  const Context::Use use(context_);
+  card_ = card_info(card);
+  const char* debug = std::getenv("LORIKEET_CUDA_DEBUG");
+  debug_ = debug != nullptr && *debug != '\0' && *debug != '0';
+  check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  check(cudaEventCreateWithFlags(&before_, 0), "making an event");
+  check(cudaEventCreateWithFlags(&after_, 0), "making an event");
+}
+
+CudaEngine::~CudaEngine() {
+  const Context::Use use(context_);
+  for (auto& [handle, compiled] : programs_) drop_graph(compiled);
+  programs_.clear();
+  weights_ = DeviceWeights();
+  buffers_.clear();
+  arena_ = DeviceBlock();
+  scratch_ = DeviceBlock();
+  cudaEventDestroy(before_);
+  cudaEventDestroy(after_);
+  cudaStreamDestroy(stream_);
+}
+
+void CudaEngine::add_weights(const std::vector<WeightSpec>& specs,
+                             const std::function<bool(int64_t, int64_t)>& progress) {
+  const Context::Use use(context_);
+  generation_++;
+  weights_.add(specs, [&](int64_t done, int64_t total) { return !cancelled_ && (!progress || progress(done, total)); });
+}
+
+void CudaEngine::remove_weights(const std::vector<std::string>& names) {
+  const Context::Use use(context_);
+  for (const std::string& name : names) weights_.remove(name);
+}
+
+std::vector<float> CudaEngine::read_weight(const std::string& name) {
+  const Context::Use use(context_);
+  return weights_.read(name);
+}
+
+void CudaEngine::create_buffer(const std::string& name, int64_t bytes, std::optional<DType> dtype) {
+  const Context::Use use(context_);
+  const auto found = buffers_.find(name);
+  if (found != buffers_.end()) return check_same_buffer(name, found->second.block.bytes(), found->second.dtype, bytes, dtype);
+  check_new_buffer(name, bytes, dtype);
+  Buffer buffer{DeviceBlock(("the buffer '" + name + "'").c_str(), bytes), dtype};
+  buffer.block.clear();
+  buffers_[name] = std::move(buffer);
+}
+
+CudaEngine::Buffer& CudaEngine::buffer_named(const std::string& name) {
+  const auto found = buffers_.find(name);
+  require(found != buffers_.end(), "buffer '", name, "' does not exist");
+  return found->second;
+}
+
+void CudaEngine::remove_buffer(const std::string& name) {
+  const Context::Use use(context_);
+  if (buffers_.erase(name) > 0) generation_++;
+}
+
+void CudaEngine::load_buffer(const std::string& name, const std::vector<BufferPiece>& pieces) {
+  const Context::Use use(context_);
+  Buffer& buffer = buffer_named(name);
+  const DType dtype = buffer.dtype.value_or(DType::f32);
+  SourceFiles files;
+  check_pieces(name, buffer.block.bytes(), dtype, pieces, files);
+  std::vector<char> values;
+  for (const BufferPiece& piece : pieces) {
+    values.resize(static_cast<size_t>(elements_of(piece.source.shape) * bytes_of(dtype)));
+    read_source(piece.source, files, dtype, values.data(), [&](int64_t) { return !cancelled_; });
+    buffer.block.write(values.data(), piece.offset, static_cast<int64_t>(values.size()));
+  }
+}
+
+std::vector<float> CudaEngine::read_buffer(const std::string& name, int64_t offset, int64_t count) {
+  const Context::Use use(context_);
+  const Buffer& buffer = buffer_named(name);
+  const DType dtype = buffer.dtype.value_or(DType::f32);
+  check_range(name, buffer.block.bytes(), offset, count, dtype);
+  std::vector<char> values(static_cast<size_t>(count * bytes_of(dtype)));
+  buffer.block.read(values.data(), offset, static_cast<int64_t>(values.size()));
+  return widened(values.data(), dtype, count);
+}
+
+void CudaEngine::write_buffer(const std::string& name, int64_t offset, const std::vector<float>& values) {
+  const Context::Use use(context_);
+  Buffer& buffer = buffer_named(name);
+  const DType dtype = buffer.dtype.value_or(DType::f32);
+  check_range(name, buffer.block.bytes(), offset, static_cast<int64_t>(values.size()), dtype);
+  std::vector<char> narrowed(values.size() * static_cast<size_t>(bytes_of(dtype)));
+  narrow(values, dtype, narrowed.data());
+  buffer.block.write(narrowed.data(), offset, static_cast<int64_t>(narrowed.size()));
+}
+
+int CudaEngine::compile(Program program) {
+  const Context::Use use(context_);
+  std::map<std::string, int64_t> buffer_bytes;
+  for (const auto& [name, buffer] : buffers_) buffer_bytes[name] = buffer.block.bytes();
+  validate(program, buffer_bytes);
+  check_weights(program, [this](const std::string& name) -> const WeightSpec& { return weights_.spec(name); });
+  Compiled compiled;
+  compiled.program = std::move(program);
+  prepare(compiled);
+  lay_out_ports(compiled);
+  generation_++;
+  if (compiled.program.arena_bytes > arena_.bytes()) {
+    arena_ = DeviceBlock();  // nothing in it outlives a run; given back before more is asked for
+    arena_ = DeviceBlock("the arena", compiled.program.arena_bytes);
+  }
+  for (const TensorSpec& tensor : compiled.program.tensors) {
+    if (tensor.space == Space::weight) compiled.held.push_back(tensor.name);
+    if (tensor.space != Space::buffer) continue;
+    std::optional<DType>& dtype = buffers_.at(tensor.name).dtype;
+    if (!dtype && (tensor.dtype == DType::f32 || tensor.dtype == DType::bf16)) dtype = tensor.dtype;
+  }
+  for (const std::string& name : compiled.held) weights_.hold(name);
+  const int handle = next_handle_++;
+  programs_.emplace(handle, std::move(compiled));
+  return handle;
+}
+
+void CudaEngine::prepare(Compiled& compiled) {
+  const Program& program = compiled.program;
+  int64_t scratch_bytes = 0;
+  for (size_t i = 0; i < program.instructions.size(); i++) {
+    const Instruction& instruction = program.instructions[i];
+    try {
+      const CudaRequest request(program, instruction, card_.multiprocessors);
+      Step step;
+      step.launch = kernel_registry().find(instruction.op)(request);
+      step.profile_slot = profile_.slot(program, instruction);
+      scratch_bytes = std::max(scratch_bytes, request.scratch_bytes());
+      compiled.steps.push_back(std::move(step));
+    } catch (const std::exception& error) {
+      fail_at(program, i, error.what());
+    }
+  }
+  if (scratch_bytes > scratch_.bytes()) {
+    scratch_ = DeviceBlock();
+    scratch_ = DeviceBlock("working memory of the kernels", scratch_bytes);
+    scratch_.open_to_all();
+  }
+}
+
+void CudaEngine::lay_out_ports(Compiled& compiled) {
+  const Program& program = compiled.program;
+  int64_t bytes = 0;
+  const auto place = [&](const Port& port) {
+    const TensorSpec& tensor = program.tensors[port.tensor];
+    const int64_t at = bytes;
+    bytes += aligned_up(elements_of(tensor.shape) * bytes_of(tensor.dtype));
+    return at;
+  };
+  for (const Port& port : program.inputs) compiled.input_at.push_back(place(port));
+  for (const Port& port : program.outputs) compiled.output_at.push_back(place(port));
+  compiled.ports = PinnedBlock(bytes);
+}
+
+void CudaEngine::release(int handle) {
+  const Context::Use use(context_);
+  const auto found = programs_.find(handle);
+  require(found != programs_.end(), "program handle ", handle, " is not compiled here, or was released");
+  drop_graph(found->second);
+  for (const std::string& name : found->second.held) weights_.let_go(name);
+  programs_.erase(found);
+  int64_t largest = 0;
+  for (const auto& [other, compiled] : programs_) largest = std::max(largest, compiled.program.arena_bytes);
+  if (largest < arena_.bytes()) {
+    generation_++;
+    arena_ = DeviceBlock();
+    arena_ = DeviceBlock("the arena", largest);
+  }
+}
+
+void* CudaEngine::address_of(const Program& program, int index) {
+  const TensorSpec& tensor = program.tensors[index];
+  switch (tensor.space) {
+    case Space::arena: return arena_.bytes_at(tensor.offset);
+    case Space::buffer: return buffer_named(tensor.name).block.bytes_at(tensor.offset);
+    case Space::weight: return weights_.address(tensor.name);
+  }
+  return nullptr;
+}
+
+void CudaEngine::bind(Compiled& compiled) {
+  if (compiled.bound == generation_) return;
+  drop_graph(compiled);
+  const Program& program = compiled.program;
+  const auto tensors_of = [&](const std::vector<int>& indices) {
+    std::vector<Tensor> tensors;
+    for (const int index : indices) {
+      if (index == kNoTensor) {
+        tensors.push_back({});
+      } else {
+        tensors.push_back({program.tensors[index].dtype, program.tensors[index].shape, address_of(program, index)});
+      }
+    }
+    return tensors;
+  };
+  for (size_t i = 0; i < compiled.steps.size(); i++) {
+    const Instruction& instruction = program.instructions[i];
+    compiled.steps[i].operands = {tensors_of(instruction.inputs), tensors_of(instruction.outputs)};
+    compiled.steps[i].visible = Visible(context_, OpRequest(program, instruction), compiled.steps[i].operands);
+  }
+  compiled.bound = generation_;
+  compiled.runs = 0;
+}
+
+void CudaEngine::copy_inputs(const Compiled& compiled) {
+  const Program& program = compiled.program;
+  for (size_t i = 0; i < program.inputs.size(); i++) {
+    const TensorSpec& tensor = program.tensors[program.inputs[i].tensor];
+    check(cudaMemcpyAsync(address_of(program, program.inputs[i].tensor), compiled.ports.bytes_at(compiled.input_at[i]),
+                          static_cast<size_t>(elements_of(tensor.shape) * bytes_of(tensor.dtype)),
+                          cudaMemcpyHostToDevice, stream_),
+          "copying an input to the card");
+  }
+}
+
+void CudaEngine::copy_outputs(const Compiled& compiled) {
+  const Program& program = compiled.program;
+  for (size_t i = 0; i < program.outputs.size(); i++) {
+    const TensorSpec& tensor = program.tensors[program.outputs[i].tensor];
+    check(cudaMemcpyAsync(compiled.ports.bytes_at(compiled.output_at[i]),
+                          address_of(program, program.outputs[i].tensor),
+                          static_cast<size_t>(elements_of(tensor.shape) * bytes_of(tensor.dtype)),
+                          cudaMemcpyDeviceToHost, stream_),
+          "copying an output from the card");
+  }
+}
+
+void CudaEngine::launch_one(Compiled& compiled, size_t index) {
+  Step& step = compiled.steps[index];
+  try {
+    const Visible::Scope scope(context_, step.visible);
+    step.launch(step.operands, {stream_, scratch_.data()});
+  } catch (const std::exception& error) {
+    fail_at(compiled.program, index, error.what());
+  }
+}
+
+// One instruction after the other, for programs that run once, for the profile, and to find the one at fault.
+void CudaEngine::launch_all(Compiled& compiled) {
+  copy_inputs(compiled);
+  for (size_t i = 0; i < compiled.steps.size(); i++) {
+    require(!cancelled_, "program '", compiled.program.label, "' was cancelled");
+    if (profiling_) check(cudaEventRecord(before_, stream_), "recording an event");
+    launch_one(compiled, i);
+    if (profiling_) check(cudaEventRecord(after_, stream_), "recording an event");
+    if (!profiling_ && !debug_) continue;
+    try {
+      synchronise("running it");
+    } catch (const std::exception& error) {
+      fail_at(compiled.program, i, error.what());
+    }
+    if (!profiling_) continue;
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, before_, after_), "reading the clock");
+    profile_.add(compiled.steps[i].profile_slot, milliseconds);
+  }
+  copy_outputs(compiled);
+}
+
+// The whole step becomes one graph: one call of the driver instead of some thousand.
+void CudaEngine::capture(Compiled& compiled) {
+  check(cudaStreamBeginCapture(stream_, cudaStreamCaptureModeThreadLocal), "beginning to record a step");
+  cudaGraph_t graph = nullptr;
+  try {
+    copy_inputs(compiled);
+    for (size_t i = 0; i < compiled.steps.size(); i++) launch_one(compiled, i);
+    copy_outputs(compiled);
+  } catch (...) {
+    cudaStreamEndCapture(stream_, &graph);
+    if (graph) cudaGraphDestroy(graph);
+    throw;
+  }
+  check(cudaStreamEndCapture(stream_, &graph), "recording a step");
+  const cudaError_t status = cudaGraphInstantiate(&compiled.graph, graph, 0);
+  cudaGraphDestroy(graph);
+  if (status != cudaSuccess) compiled.graph = nullptr;
+  check(status, "making a graph of a step");
+}
+
+void CudaEngine::drop_graph(Compiled& compiled) {
+  if (compiled.graph) cudaGraphExecDestroy(compiled.graph);
+  compiled.graph = nullptr;
+}
+
+NamedValues CudaEngine::run(int handle, const NamedValues& inputs) {
+  const Context::Use use(context_);
+  const auto found = programs_.find(handle);
+  require(found != programs_.end(), "program handle ", handle, " is not compiled here, or was released");
+  Compiled& compiled = found->second;
+  const Program& program = compiled.program;
+  check_inputs(program, inputs);
+  require(!cancelled_, "program '", program.label, "' was cancelled");
+  bind(compiled);
+  for (size_t i = 0; i < program.inputs.size(); i++) {
+    const Port& port = program.inputs[i];
+    copy_in(inputs.at(port.name), program.tensors[port.tensor].dtype, compiled.ports.bytes_at(compiled.input_at[i]));
+  }
+  if (profiling_ || debug_ || compiled.runs++ == 0) {
+    launch_all(compiled);
+  } else {
+    if (!compiled.graph) capture(compiled);
+    check(cudaGraphLaunch(compiled.graph, stream_), "starting a step");
+  }
+  try {
+    synchronise("waiting for the card");
+  } catch (const std::exception& error) {
+    fail("program '", program.label, "': ", error.what(),
+         debug_ ? "" : " (set LORIKEET_CUDA_DEBUG=1 to learn at which instruction)");
+  }
+  NamedValues outputs;
+  for (size_t i = 0; i < program.outputs.size(); i++) {
+    const Port& port = program.outputs[i];
+    outputs[port.name] = copy_out(program.tensors[port.tensor], compiled.ports.bytes_at(compiled.output_at[i]));
+  }
+  return outputs;
+}
+
+MemoryUse CudaEngine::memory() const {
+  MemoryUse use;
+  use.arena = arena_.bytes();
+  for (const auto& [name, buffer] : buffers_) use.buffers += buffer.block.bytes();
+  use.weights = weights_.bytes();
+  use.scratch = scratch_.bytes();
+  return use;
+}
+
+void CudaEngine::profile(bool enable) {
+  profiling_ = enable;
+  if (enable) profile_.clear();
+}
+
+std::vector<ProfileEntry> CudaEngine::profile_report() const { return profile_.report(); }
+
+}  // namespace LORIKEET_CUDA

@@ -1,0 +1,73 @@
+// How an op becomes known to the CUDA devices. A factory reads an instruction once, when its program is compiled, and
+// returns what launches its kernels; that is called whenever the step is captured or run, with the operands' addresses.
+//
+// To add an op: write cuda/kernels/<op>.cu with the kernel, a factory and
+// LORIKEET_REGISTER_CUDA_KERNEL("<op>", factory) at the bottom. No list is edited.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "../native/core/checks.h"
+#include "../native/core/kernel.h"
+#include "device_memory.h"
+#include "launch.cuh"
+#include "numeric.cuh"
+
+namespace LORIKEET_CUDA {
+
+struct LaunchContext {
+  Stream stream = {};
+  void* scratch = nullptr;  // what the factory reserved, at a multiple of 256 bytes; nothing in it survives the launch
+};
+
+// Puts the kernels of one instruction into the stream. Must not wait for the card.
+using Launch = std::function<void(const Operands& operands, const LaunchContext& context)>;
+
+struct CudaRequest : OpRequest {
+  CudaRequest(const Program& program, const Instruction& instruction, int multiprocessors)
+      : OpRequest(program, instruction), multiprocessors(multiprocessors) {}
+
+  int multiprocessors;
+
+  void reserve_scratch(int64_t bytes) const { scratch_bytes_ = std::max(scratch_bytes_, bytes); }
+  int64_t scratch_bytes() const { return scratch_bytes_; }
+
+  // A table in the card's memory, which lives as long as what holds the pointer.
+  template <typename T>
+  std::shared_ptr<const DeviceBlock> constants(const std::vector<T>& values) const {
+    const auto block = std::make_shared<DeviceBlock>("constants", static_cast<int64_t>(values.size() * sizeof(T)));
+    block->write(values.data());
+    block->open_to_all();
+    return block;
+  }
+
+ private:
+  mutable int64_t scratch_bytes_ = 0;
+};
+
+using LaunchFactory = std::function<Launch(const CudaRequest&)>;
+
+KernelRegistry<LaunchFactory>& kernel_registry();
+
+struct KernelRegistration {
+  KernelRegistration(const char* op, LaunchFactory factory) { kernel_registry().add(op, std::move(factory)); }
+};
+
+#define LORIKEET_REGISTER_CUDA_KERNEL(op, factory)                                                        \
+  static const ::LORIKEET_CUDA::KernelRegistration LORIKEET_CONCAT(registration_, __LINE__) { op, factory }
+
+// The elements of an operand; null when it is absent.
+template <typename T>
+T* data(const Tensor& tensor) {
+  return static_cast<T*>(tensor.data);
+}
+
+// make(float{}) or make(bf16{}): the compute dtype as a type, `using T = decltype(zero)`.
+template <typename Make>
+auto by_dtype(DType dtype, const Make& make) {
+  return dtype == DType::bf16 ? make(bf16{}) : make(float{});
+}
+
+}  // namespace LORIKEET_CUDA
