@@ -43,7 +43,8 @@ void start_residue(const Conv2dGradInput<T>& p, int row, int column, TileChoice 
     return {a, b, 0, b_stride, taps * channels, 0, s.channels, scale, divide_by(channels), all};
   };
   for (const LowRankDown<T>& d : p.downs) {
-    if (d.rank > 0) add_segment_of_adapter(segment(d.dh, d.down, d.rank, d.scale), segments);
+    if (d.rank == 0 || taps == 0 || d.scale == 0.0f) continue;
+    add_segment_of_adapter(segment(d.dh, d.down, d.rank, d.scale), segments);
   }
   if (taps * s.outputs > 0) segments.at[segments.count++] = segment(p.dy, p.w, s.outputs, 1.0f);
   const Window window{s.out_height, s.out_width, y.count, x.count, taps > 0 ? x.taps : 1, 1, y.before, x.before};

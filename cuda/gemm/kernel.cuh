@@ -62,7 +62,7 @@ void with_tile(TileChoice tile, const Start& start) {
     case TileChoice::t128x128: return start(typename Tiles<T>::T128x128{});
     case TileChoice::t128x64: return start(typename Tiles<T>::T128x64{});
     case TileChoice::t64x64: return start(typename Tiles<T>::T64x64{});
-    case TileChoice::t64x16: return start(typename Tiles<T>::T64x16{});
+    case TileChoice::t32x16: return start(typename Tiles<T>::T32x16{});
   }
 }
 

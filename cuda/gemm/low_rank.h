@@ -23,7 +23,6 @@ struct LowRankUp {
 // Throws std::invalid_argument when the product's own segment would no longer fit.
 template <typename T>
 void add_segment_of_adapter(const Segment<T>& segment, Segments<T>& segments) {
-  if (segment.k == 0 || segment.columns == 0 || segment.scale == 0.0f) return;
   if (segments.count + 1 >= kMaxSegments) throw std::invalid_argument("matmul: too many adapters on one layer");
   segments.at[segments.count++] = segment;
 }
@@ -31,6 +30,7 @@ void add_segment_of_adapter(const Segment<T>& segment, Segments<T>& segments) {
 template <typename T>
 void add_ups(const std::vector<LowRankUp<T>>& ups, BLayout layout, Segments<T>& segments) {
   for (const LowRankUp<T>& u : ups) {
+    if (u.rank == 0 || u.columns == 0 || u.scale == 0.0f) continue;
     const bool in_chunks = layout == BLayout::k_contiguous || u.column % kPerAccess<T> == 0;
     const bool all = aligned(u.h, u.h_stride) && aligned(u.up, u.up_stride) && in_chunks;
     add_segment_of_adapter<T>(

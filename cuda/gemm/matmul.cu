@@ -22,7 +22,7 @@ TileChoice choose_tile(int64_t m, int64_t n, int multiprocessors) {
   constexpr Option options[] = {{TileChoice::t128x128, 128, 128, 1.0},
                                 {TileChoice::t128x64, 128, 64, 0.9},
                                 {TileChoice::t64x64, 64, 64, 0.8},
-                                {TileChoice::t64x16, 64, 16, 0.4}};
+                                {TileChoice::t32x16, 32, 16, 0.25}};
   TileChoice best = TileChoice::t128x128;
   double least = 0;
   for (const Option& option : options) {

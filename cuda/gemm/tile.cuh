@@ -25,17 +25,17 @@ struct TileShape {
   static_assert(kStages >= 2, "one tile is computed while another arrives");
 };
 
-enum class TileChoice { t128x128, t128x64, t64x64, t64x16 };
+enum class TileChoice { t128x128, t128x64, t64x64, t32x16 };
 
 // In bf16, on tensor cores, warps of 64 x 64 read shared memory least (4 mma for each ldmatrix); three stages of 16 KiB
-// let two blocks share a multiprocessor of 100 KiB. The smaller ones fill cards when the output is small, and the last
-// serves the ranks of adapters.
+// let two blocks share a multiprocessor of 100 KiB. The smaller ones fill cards when the output is small. The last serves
+// the ranks of adapters, products that do nothing but read x: small blocks, much of it on the way.
 template <typename T>
 struct Tiles {
   using T128x128 = TileShape<T, 128, 128, 32, 64, 64, 3>;
   using T128x64 = TileShape<T, 128, 64, 32, 64, 32, 3>;
   using T64x64 = TileShape<T, 64, 64, 32, 32, 32, 3>;
-  using T64x16 = TileShape<T, 64, 16, 32, 32, 16, 3>;
+  using T32x16 = TileShape<T, 32, 16, 64, 16, 16, 4>;
 };
 
 // In f32 a lane has 8 x 8 or 8 x 4 sums in registers, and more of them would leave too few warps. A step takes long
@@ -45,7 +45,7 @@ struct Tiles<float> {
   using T128x64 = TileShape<float, 128, 64, 16, 32, 64, 2>;
   using T64x64 = TileShape<float, 64, 64, 16, 32, 32, 2>;
   using T128x128 = T128x64;
-  using T64x16 = T64x64;
+  using T32x16 = T64x64;
 };
 
 }  // namespace LORIKEET_CUDA

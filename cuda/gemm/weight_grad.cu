@@ -68,7 +68,7 @@ class WindowRowOperands : public PartOperands<Tile_> {
 }  // namespace
 
 TileChoice choose_weight_grad_tile(int n, int k) {
-  if (k <= 16) return TileChoice::t64x16;
+  if (k <= 16) return TileChoice::t32x16;
   if (n <= 64) return TileChoice::t64x64;
   return k <= 64 ? TileChoice::t128x64 : TileChoice::t128x128;
 }

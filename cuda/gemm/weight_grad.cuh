@@ -9,7 +9,7 @@
 namespace LORIKEET_CUDA {
 
 // Rows of one part: a multiple of every tile's kBlockK, so that no tile reaches into the next part.
-constexpr int kPartRows = 32;
+constexpr int kPartRows = 64;
 
 // dy^T, whose rows are the reduction; the part is blockIdx.y.
 template <class Tile_>
@@ -117,7 +117,7 @@ void start_weight_grad(const PartedGrad& p, const Segment<T>& segment, const Par
   if (parts > 1 && !p.sums) throw std::invalid_argument("weight_grad: parts need room for their sums");
   const int64_t count = static_cast<int64_t>(p.n) * p.k;
   const GradOutput dw{p.dw, p.dw_stride, 0, p.n, p.k, true, p.scale, false};
-  const GradOutput sums{p.sums, p.k, count, p.n, p.k, false, 1.0f, false};
+  const GradOutput sums{parts > 1 ? p.sums : nullptr, p.k, count, p.n, p.k, false, 1.0f, false};
   Segments<T> segments{};
   segments.at[segments.count++] = segment;
   with_tile<T>(choice, [&](auto tile) {

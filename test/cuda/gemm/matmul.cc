@@ -99,7 +99,7 @@ void all() {
     test<bf16>(name + ", 128x128", shape, t128x128);
     test<bf16>(name + ", 128x64", shape, t128x64);
     test<bf16>(name + ", 64x64", shape, t64x64);
-    test<bf16>(name + ", 64x16", shape, TileChoice::t64x16);
+    test<bf16>(name + ", 32x16", shape, TileChoice::t32x16);
     test<float>(name + ", f32, 128x64", shape, t128x64);
     test<float>(name + ", f32, 64x64", shape, t64x64);
   };
