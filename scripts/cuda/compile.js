@@ -129,4 +129,4 @@ if (require.main === module) {
   }
 }
 
-module.exports = { parse, targets }
+module.exports = { findNvcc, parse, targets }

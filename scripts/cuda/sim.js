@@ -19,30 +19,39 @@ const lock = path.join(out, 'lock')
 const compiler = process.env.CXX || 'g++'
 
 // Kernels are compiled as they will be for the addon's emulated device, but with little optimisation: the tests spend
-// more time here than running. The emulator itself does the arithmetic of the tensor cores.
+// more time here than running. The emulator itself does the arithmetic of the tensor cores, and PTX is interpreted.
 const flags = ['-std=c++17', '-Wall', '-Wextra', '-ffp-contract=off', `-I${root}`]
-const optimisation = (file) => (file.startsWith('cuda/sim/') ? '-O3' : '-O1')
+const optimisation = (file) => (/^(cuda\/sim|test\/cuda\/ptx)\//.test(file) ? '-O3' : '-O1')
 
-function buildProgram(name) {
+/**
+ * A variant is another program of the same sources: with a folder and flags of its own for all but the emulator, and more
+ * sources.
+ */
+const plain = { folder: '', flags: [], sources: [], link: [] }
+
+function buildProgram(name, variant = plain) {
   const own = [`test/cuda/${name}.cc`, `cuda/${name}.cu`].filter((file) => fs.existsSync(path.join(root, file)))
   const emulator = fs.readdirSync(path.join(root, 'cuda/sim')).filter((file) => file.endsWith('.cc'))
-  const files = [...own, ...emulator.map((file) => `cuda/sim/${file}`)]
-  const program = path.join(out, 'bin', name)
+  const program = path.join(out, variant.folder, 'bin', name)
   withLock(() => {
-    const objects = files.map(compile)
+    const objects = [
+      ...[...own, ...variant.sources].map((file) => compile(file, variant)),
+      ...emulator.map((file) => compile(`cuda/sim/${file}`, plain)),
+    ]
     if (objects.every((object) => modified(object) <= modified(program))) return
     fs.mkdirSync(path.dirname(program), { recursive: true })
-    run(compiler, [...objects, '-o', program])
+    run(compiler, [...objects, ...variant.link, '-o', program])
   })
   return program
 }
 
-function compile(file) {
-  const object = path.join(out, 'obj', `${file}.o`)
+function compile(file, variant) {
+  const object = path.join(out, variant.folder, 'obj', `${file}.o`)
   const listing = `${object}.d`
   if (upToDate(object, listing)) return object
   fs.mkdirSync(path.dirname(object), { recursive: true })
-  const arguments_ = [...flags, optimisation(file), '-MMD', '-MF', listing, '-x', 'c++', '-c', path.join(root, file)]
+  const choice = [...flags, ...variant.flags, optimisation(file)]
+  const arguments_ = [...choice, '-MMD', '-MF', listing, '-x', 'c++', '-c', path.join(root, file)]
   run(compiler, [...arguments_, '-o', `${object}.new`])
   fs.renameSync(`${object}.new`, object)
   fs.utimesSync(lock, new Date(), new Date())
@@ -101,4 +110,4 @@ if (require.main === module) {
   }
 }
 
-module.exports = { buildProgram }
+module.exports = { buildProgram, modified, out, upToDate, withLock }
