@@ -10,7 +10,9 @@
 // Both builds of one source may be linked into one addon, so each has a namespace of its own.
 #if defined(__CUDACC__)
 #define LORIKEET_CUDA lorikeet::cuda
+#define LORIKEET_PRAGMA(words) _Pragma(#words)
 #define LORIKEET_UNROLL _Pragma("unroll")
+#define LORIKEET_UNROLL_BY(n) LORIKEET_PRAGMA(unroll n)
 #else
 #define LORIKEET_CUDA lorikeet::cuda_sim
 #include <cstring>
@@ -21,6 +23,7 @@
 #define LORIKEET_SITE , LORIKEET_SITE_ONLY
 #define LORIKEET_SITE_HERE ::lorikeet::sim::Site(site_file, site_line)
 #define LORIKEET_UNROLL
+#define LORIKEET_UNROLL_BY(n)
 #endif
 
 namespace LORIKEET_CUDA {

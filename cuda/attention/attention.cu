@@ -20,8 +20,8 @@ struct ForwardTile {
   static constexpr int kSharedBytes = kSharedRows * kWidth * 2;
 };
 
-struct Operands {
-  TokenRows q, k, v;
+struct Arguments {
+  TokenRows<bf16> q, k, v;
   Global<bf16> o;
   int64_t o_stride;
   Global<float> lse;
@@ -83,15 +83,15 @@ struct OnlineSoftmax {
 };
 
 template <class Tile>
-__global__ void __launch_bounds__(Tile::kThreads) attention_kernel(Operands p) {
+__global__ void __launch_bounds__(Tile::kThreads) attention_kernel(Arguments p) {
   constexpr int MI = Tile::kWarpQueries / 16, NI = Tile::kKeys / 8, kSteps = Tile::kWidth / 16;
   using Rows = RowTile<Tile::kWidth>;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int head = static_cast<int>(blockIdx.y), sample = static_cast<int>(blockIdx.z);
   const int block_query = static_cast<int>(blockIdx.x) * Tile::kQueries;
   const int query = block_query + warp * Tile::kWarpQueries;  // first of the warp
-  const HeadRows q = p.q.head(sample, head, p.head_size);
-  const HeadRows k = p.k.head(sample, head, p.head_size), v = p.v.head(sample, head, p.head_size);
+  const HeadRows<bf16> q = p.q.head(sample, head, p.head_size);
+  const HeadRows<bf16> k = p.k.head(sample, head, p.head_size), v = p.v.head(sample, head, p.head_size);
   const int seen = p.causal && block_query + Tile::kQueries < k.rows ? block_query + Tile::kQueries : k.rows;
   const int tiles = (seen + Tile::kKeys - 1) / Tile::kKeys;
 
@@ -176,30 +176,29 @@ __global__ void __launch_bounds__(Tile::kThreads) attention_kernel(Operands p) {
 }
 
 template <class Tile>
-void start(const Attention& p, Stream stream) {
+void start(const Attention<bf16>& p, Stream stream) {
   LaunchShape shape;
   shape.grid = dim3(blocks_for(p.queries, Tile::kQueries), p.heads, p.batch);
   shape.block = dim3(Tile::kThreads);
   shape.shared_bytes = Tile::kSharedBytes;
-  const Operands operands{{p.q.data, p.q.stride, p.queries},
-                          {p.k.data, p.k.stride, p.keys},
-                          {p.v.data, p.v.stride, p.keys},
-                          p.o.data,
-                          p.o.stride,
-                          p.lse,
-                          p.heads,
-                          p.head_size,
-                          p.causal,
-                          p.scale};
-  launch("attention", &attention_kernel<Tile>, shape, stream, operands);
+  const Arguments arguments{{p.q.data, p.q.stride, p.queries},
+                            {p.k.data, p.k.stride, p.keys},
+                            {p.v.data, p.v.stride, p.keys},
+                            p.o.data,
+                            p.o.stride,
+                            p.lse,
+                            p.heads,
+                            p.head_size,
+                            p.causal,
+                            p.scale};
+  launch("attention", &attention_kernel<Tile>, shape, stream, arguments);
 }
 
 }  // namespace
 
-void launch_attention(const Attention& p, Stream stream) {
+void launch_attention(const Attention<bf16>& p, Stream stream) {
   if (p.batch == 0 || p.heads == 0 || p.queries == 0) return;
-  require_attention(p.head_size, p.keys, p.scale);
-  require_rows(p.q), require_rows(p.k), require_rows(p.v), require_rows(p.o);
+  require_tensor_cores(p);
   // Warps of 32 queries read every key half as often as those of 16, where their registers suffice.
   if (p.head_size <= 48) return start<ForwardTile<48, 32, 64>>(p, stream);
   if (p.head_size <= 64) return start<ForwardTile<64, 32, 32>>(p, stream);

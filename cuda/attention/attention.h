@@ -1,6 +1,5 @@
 // attention: o = softmax(scale q k^T) v in each head, and the log-sum-exp of the scaled scores, which the backward
-// pass computes the probabilities from (FlashAttention-2, arXiv 2307.08691). bf16 in and out, sums in f32; the
-// probabilities are rounded to bf16 before they meet v.
+// pass computes the probabilities from (FlashAttention-2, arXiv 2307.08691). Sums are in f32; scores are never stored.
 #pragma once
 
 #include "../launch.cuh"
@@ -12,22 +11,29 @@ namespace LORIKEET_CUDA {
 // columns. Heads are runs of head_size columns.
 template <typename T>
 struct Tokens {
-  T* data = nullptr;   // at a multiple of 16 bytes
-  int64_t stride = 0;  // elements from one row to the next, a multiple of 8
+  T* data = nullptr;
+  int64_t stride = 0;  // elements from one row to the next
 };
 
+template <typename T>
 struct Attention {
   int batch = 0, heads = 0, head_size = 0;
   int queries = 0, keys = 0;  // of a sample
   bool causal = false;        // query i sees keys 0 to i
   float scale = 1.0f;
-  Tokens<const bf16> q, k, v;
-  Tokens<bf16> o;
+  Tokens<const T> q, k, v;
+  Tokens<T> o;
   float* lse = nullptr;  // [batch, heads, queries]
 };
 
-// Head sizes of up to 160 that are multiples of 8; at least one key; a positive scale. Throws std::invalid_argument for
-// others.
-void launch_attention(const Attention& problem, Stream stream);
+// Both need at least one key and a positive scale, and throw std::invalid_argument for what they cannot do.
+
+// On tensor cores. The probabilities are rounded to bf16 before they meet v. Head sizes of up to 160 that are multiples
+// of 8; rows start at multiples of 16 bytes.
+void launch_attention(const Attention<bf16>& problem, Stream stream);
+
+// In f32 on the ordinary units, for T = float and bf16: any head size, rows that start anywhere.
+template <typename T>
+void launch_attention_simt(const Attention<T>& problem, Stream stream);
 
 }  // namespace LORIKEET_CUDA

@@ -25,8 +25,8 @@ struct BackwardTile {
   using Scores = float[MI][NI][4];
 };
 
-struct Operands {
-  TokenRows q, k, v, d_o;
+struct Arguments {
+  TokenRows<bf16> q, k, v, d_o;
   Global<const float> lse, delta;
   int heads, head_size;
   bool causal;
@@ -38,7 +38,7 @@ template <class Tile>
 struct Walk {
   using Rows = typename Tile::Rows;
   Shared<bf16> own, steps;
-  HeadRows first, second;  // of the walk
+  HeadRows<bf16> first, second;  // of the walk
 
   __device__ __forceinline__ Shared<bf16> own_second() const { return own + Tile::kOwnRows * Tile::kWidth; }
   __device__ __forceinline__ Shared<bf16> step(int tile) const {
@@ -47,7 +47,7 @@ struct Walk {
   __device__ __forceinline__ Shared<bf16> step_second(int tile) const {
     return step(tile) + Tile::kStepRows * Tile::kWidth;
   }
-  __device__ __forceinline__ void load_own(const HeadRows& one, const HeadRows& other, int row) const {
+  __device__ __forceinline__ void load_own(const HeadRows<bf16>& one, const HeadRows<bf16>& other, int row) const {
     Rows::template load_rows<Tile::kOwnRows, kThreads>(one, row, own);
     Rows::template load_rows<Tile::kOwnRows, kThreads>(other, row, own_second());
   }
@@ -97,7 +97,7 @@ __device__ __forceinline__ void write_scaled(TileSums<Tile>& sums, float scale, 
 }
 
 template <class Tile>
-__global__ void __launch_bounds__(kThreads) attention_dq_kernel(Operands p, Global<bf16> dq, int64_t dq_stride) {
+__global__ void __launch_bounds__(kThreads) attention_dq_kernel(Arguments p, Global<bf16> dq, int64_t dq_stride) {
   constexpr int MI = Tile::MI, NI = Tile::NI;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int head = static_cast<int>(blockIdx.y), sample = static_cast<int>(blockIdx.z);
@@ -157,7 +157,7 @@ struct KeyGradients {
 
 // Scores transposed: rows are keys, columns queries.
 template <class Tile>
-__global__ void __launch_bounds__(kThreads) attention_dkv_kernel(Operands p, KeyGradients to) {
+__global__ void __launch_bounds__(kThreads) attention_dkv_kernel(Arguments p, KeyGradients to) {
   constexpr int MI = Tile::MI, NI = Tile::NI;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int head = static_cast<int>(blockIdx.y), sample = static_cast<int>(blockIdx.z);
@@ -218,11 +218,11 @@ __global__ void __launch_bounds__(kThreads) attention_dkv_kernel(Operands p, Key
 }
 
 // Four lanes a row of a head.
-__global__ void __launch_bounds__(kThreads) attention_delta_kernel(TokenRows o, TokenRows d_o, Global<float> delta,
-                                                                   int heads, int head_size) {
+__global__ void __launch_bounds__(kThreads) attention_delta_kernel(TokenRows<bf16> o, TokenRows<bf16> d_o,
+                                                                   Global<float> delta, int heads, int head_size) {
   const int row = static_cast<int>(blockIdx.x * kThreads + threadIdx.x) / 4, part = static_cast<int>(threadIdx.x) % 4;
   const int head = static_cast<int>(blockIdx.y), sample = static_cast<int>(blockIdx.z);
-  const HeadRows one = o.head(sample, head, head_size), other = d_o.head(sample, head, head_size);
+  const HeadRows<bf16> one = o.head(sample, head, head_size), other = d_o.head(sample, head, head_size);
   float sum = 0.0f;
   if (row < o.rows) {
     for (int column = part * 8; column < head_size; column += 32) {
@@ -238,7 +238,7 @@ __global__ void __launch_bounds__(kThreads) attention_delta_kernel(TokenRows o, 
   }
 }
 
-LaunchShape shape_for(const AttentionBackward& p, int rows, int block_rows, int shared_bytes) {
+LaunchShape shape_for(const AttentionBackward<bf16>& p, int rows, int block_rows, int shared_bytes) {
   LaunchShape shape;
   shape.grid = dim3(blocks_for(rows, block_rows), p.heads, p.batch);
   shape.block = dim3(kThreads);
@@ -247,38 +247,36 @@ LaunchShape shape_for(const AttentionBackward& p, int rows, int block_rows, int 
 }
 
 template <class QueryTile, class KeyTile>
-void start(const AttentionBackward& p, Stream stream) {
-  const TokenRows o{p.o.data, p.o.stride, p.queries}, d_o{p.d_o.data, p.d_o.stride, p.queries};
+void start(const AttentionBackward<bf16>& p, Stream stream) {
+  const TokenRows<bf16> o{p.o.data, p.o.stride, p.queries}, d_o{p.d_o.data, p.d_o.stride, p.queries};
   launch("attention_delta", &attention_delta_kernel, shape_for(p, p.queries, kThreads / 4, 0), stream, o, d_o, p.delta,
          p.heads, p.head_size);
-  const Operands operands{{p.q.data, p.q.stride, p.queries},
-                          {p.k.data, p.k.stride, p.keys},
-                          {p.v.data, p.v.stride, p.keys},
-                          d_o,
-                          p.lse,
-                          p.delta,
-                          p.heads,
-                          p.head_size,
-                          p.causal,
-                          p.scale};
+  const Arguments arguments{{p.q.data, p.q.stride, p.queries},
+                            {p.k.data, p.k.stride, p.keys},
+                            {p.v.data, p.v.stride, p.keys},
+                            d_o,
+                            p.lse,
+                            p.delta,
+                            p.heads,
+                            p.head_size,
+                            p.causal,
+                            p.scale};
   if (p.dq.data) {
     const LaunchShape shape = shape_for(p, p.queries, QueryTile::kOwnRows, QueryTile::kSharedBytes);
-    launch("attention_dq", &attention_dq_kernel<QueryTile>, shape, stream, operands, p.dq.data, p.dq.stride);
+    launch("attention_dq", &attention_dq_kernel<QueryTile>, shape, stream, arguments, p.dq.data, p.dq.stride);
   }
   if (p.dk.data || p.dv.data) {
     const LaunchShape shape = shape_for(p, p.keys, KeyTile::kOwnRows, KeyTile::kSharedBytes);
     const KeyGradients to{p.dk.data, p.dv.data, p.dk.stride, p.dv.stride};
-    launch("attention_dkv", &attention_dkv_kernel<KeyTile>, shape, stream, operands, to);
+    launch("attention_dkv", &attention_dkv_kernel<KeyTile>, shape, stream, arguments, to);
   }
 }
 
 }  // namespace
 
-void launch_attention_backward(const AttentionBackward& p, Stream stream) {
+void launch_attention_backward(const AttentionBackward<bf16>& p, Stream stream) {
   if (p.batch == 0 || p.heads == 0 || p.queries == 0) return;
-  require_attention(p.head_size, p.keys, p.scale);
-  require_rows(p.q), require_rows(p.k), require_rows(p.v), require_rows(p.o), require_rows(p.d_o);
-  require_rows(p.dq), require_rows(p.dk), require_rows(p.dv);
+  require_tensor_cores(p);
   // As large as registers allow without a spill on any card.
   if (p.head_size <= 48) return start<BackwardTile<48, 32, 32>, BackwardTile<48, 32, 16>>(p, stream);
   if (p.head_size <= 64) return start<BackwardTile<64, 32, 32>, BackwardTile<64, 16, 32>>(p, stream);

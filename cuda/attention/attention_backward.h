@@ -4,27 +4,31 @@
 //     p = exp(scale q k^T - lse)      ds = p (do v^T - delta), delta = the sums of do o over a row
 //     dv = p^T do      dk = scale ds^T q      dq = scale ds k
 //
-// p and ds are rounded to bf16 before their products; sums are in f32. One kernel walks over the queries of a tile of
-// keys for dk and dv, another over the keys of a tile of queries for dq: seven products instead of five, but every sum
-// has one owner and one order.
+// Sums are in f32. One kernel walks over the queries of a tile of keys for dk and dv, another over the keys of a tile
+// of queries for dq: seven products instead of five, but every sum has one owner and one order.
 #pragma once
 
 #include "attention.h"
 
 namespace LORIKEET_CUDA {
 
+template <typename T>
 struct AttentionBackward {
   int batch = 0, heads = 0, head_size = 0;
   int queries = 0, keys = 0;  // of a sample
   bool causal = false;        // query i sees keys 0 to i
   float scale = 1.0f;
-  Tokens<const bf16> q, k, v, o, d_o;
+  Tokens<const T> q, k, v, o, d_o;
   const float* lse = nullptr;  // [batch, heads, queries]
   float* delta = nullptr;      // scratch [batch, heads, queries]
-  Tokens<bf16> dq, dk, dv;     // null where not wanted
+  Tokens<T> dq, dk, dv;        // null where not wanted
 };
 
-// As launch_attention: throws std::invalid_argument for the same.
-void launch_attention_backward(const AttentionBackward& problem, Stream stream);
+// As launch_attention; p and ds are rounded to bf16 before their products.
+void launch_attention_backward(const AttentionBackward<bf16>& problem, Stream stream);
+
+// As launch_attention_simt.
+template <typename T>
+void launch_attention_backward_simt(const AttentionBackward<T>& problem, Stream stream);
 
 }  // namespace LORIKEET_CUDA

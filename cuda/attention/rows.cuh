@@ -1,28 +1,10 @@
 // Tiles of a head's rows in shared memory, and the fragments that the products of attention take from them.
 #pragma once
 
-#include "../numeric.cuh"
 #include "../swizzle.cuh"
+#include "heads.cuh"
 
 namespace LORIKEET_CUDA {
-
-// One head of one sample: `rows` tokens of `columns` elements.
-struct HeadRows {
-  Global<const bf16> data;
-  int64_t stride;
-  int rows, columns;
-};
-
-// The tokens of all samples and heads.
-struct TokenRows {
-  Global<const bf16> data;
-  int64_t stride;
-  int rows;  // of a sample
-
-  __device__ __forceinline__ HeadRows head(int sample, int head, int head_size) const {
-    return {data + (static_cast<int64_t>(sample) * rows * stride + head * head_size), stride, rows, head_size};
-  }
-};
 
 // kRows rows of kWidth elements, the columns of a head made up with zeros to a multiple of 16.
 template <int kWidth>
@@ -34,7 +16,7 @@ struct RowTile {
 
   // Rows `first` and on of the head, with zeros behind its end; the caller commits and waits.
   template <int kRows, int kThreads>
-  static __device__ __forceinline__ void load_rows(const HeadRows& head, int first, Shared<bf16> tile) {
+  static __device__ __forceinline__ void load_rows(const HeadRows<bf16>& head, int first, Shared<bf16> tile) {
     LORIKEET_UNROLL for (int i = 0; i < (kRows * kChunks + kThreads - 1) / kThreads; i++) {
       const int at = i * kThreads + static_cast<int>(threadIdx.x);
       if (kRows * kChunks % kThreads != 0 && at >= kRows * kChunks) break;

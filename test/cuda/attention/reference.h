@@ -17,7 +17,18 @@ struct AttentionShape {
   float scale() const { return 1.0f / std::sqrt(static_cast<float>(head_size)); }
 };
 
+// What rounding makes of a probability, or of its gradient, before the product that it enters, of a result, and of sums
+// in f32, as a share of the worst that can be: where nothing else is rounded, the worst would hide too much.
+struct Rounding {
+  double probability, result, sums;
+};
+
+constexpr Rounding kTensorCores = {0x1p-8, 0x1p-8, 1};
+template <typename T>
+constexpr Rounding kSimt = {0x1p-22, sizeof(T) == 2 ? 0x1p-8 : 0x1p-22, 0x1p-5};
+
 // Where q, k and v lie, as offsets in elements of one or two tensors.
+template <typename T>
 struct AttentionInputs {
   explicit AttentionInputs(const AttentionShape& s)
       : shape(s),
@@ -29,18 +40,18 @@ struct AttentionInputs {
     random.fill(first), random.fill(second);
     for (int row = 0; row < s.batch * s.queries; row++) {
       for (int c = 0; c < s.width(); c++) {
-        bf16& x = first[static_cast<size_t>(row) * q_stride + c];
-        x = from_float<bf16>(to_float(x) * s.amplitude);
+        T& x = first[static_cast<size_t>(row) * q_stride + c];
+        x = from_float<T>(to_float(x) * s.amplitude);
       }
     }
   }
-  const bf16* q() const { return first.data(); }
-  const bf16* k() const { return shape.self ? first.data() + shape.width() : second.data(); }
-  const bf16* v() const { return k() + shape.width(); }
+  const T* q() const { return first.data(); }
+  const T* k() const { return shape.self ? first.data() + shape.width() : second.data(); }
+  const T* v() const { return k() + shape.width(); }
 
   AttentionShape shape;
   int q_stride, k_stride;
-  DeviceArray<bf16> first, second;
+  DeviceArray<T> first, second;
 };
 
 // One query of one head: its probabilities, and a bound of what sums in f32 may add to a score, and to the logarithm of
@@ -50,14 +61,15 @@ struct ReferenceRow {
   double lse, rounding;
 };
 
-inline ReferenceRow reference_row(const AttentionInputs& in, int sample, int head, int query) {
+template <typename T>
+ReferenceRow reference_row(const AttentionInputs<T>& in, int sample, int head, int query) {
   const AttentionShape& s = in.shape;
   const int seen = s.causal ? std::min(s.keys, query + 1) : s.keys;
-  const bf16* q = in.q() + (static_cast<size_t>(sample) * s.queries + query) * in.q_stride + head * s.head_size;
+  const T* q = in.q() + (static_cast<size_t>(sample) * s.queries + query) * in.q_stride + head * s.head_size;
   ReferenceRow row;
   double top = -INFINITY, size = 1;
   for (int key = 0; key < seen; key++) {
-    const bf16* k = in.k() + (static_cast<size_t>(sample) * s.keys + key) * in.k_stride + head * s.head_size;
+    const T* k = in.k() + (static_cast<size_t>(sample) * s.keys + key) * in.k_stride + head * s.head_size;
     double score = 0, terms = 0;
     for (int d = 0; d < s.head_size; d++) {
       const double term = static_cast<double>(to_float(q[d])) * to_float(k[d]) * s.scale();
