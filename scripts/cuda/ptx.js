@@ -11,8 +11,8 @@ const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 const { root } = require('../sources')
-const { findNvcc } = require('./compile')
-const { buildProgram, modified, out, upToDate, withLock } = require('./sim')
+const { findNvcc, flags } = require('./nvcc')
+const { buildProgram, modified, out, ownSources, upToDate, withLock } = require('./sim')
 
 const folder = path.join(out, 'ptx')
 const tool = 'test/cuda/ptx'
@@ -33,7 +33,8 @@ function check(name, edit = (text) => text) {
   const program = build(name)
   const scratch = fs.mkdtempSync(path.join(folder, 'run-'))
   try {
-    const modules = kernelSources(name).map((source) => {
+    const sources = ownSources(name).filter((file) => file.endsWith('.cu'))
+    const modules = sources.map((source) => {
       const file = path.join(scratch, `${source.replaceAll('/', '_')}.ptx`)
       fs.writeFileSync(file, edit(fs.readFileSync(compile(source), 'utf8')))
       return file
@@ -61,20 +62,15 @@ function build(name) {
   })
 }
 
-/** The .cu files whose objects the program is made of. */
-function kernelSources(name) {
-  return [`cuda/${name}.cu`, `test/cuda/${name}.cc`].filter((file) => fs.existsSync(path.join(root, file)) && file.endsWith('.cu'))
-}
-
-/** nvcc's PTX of a file, for the oldest card that we serve, rounding as compile.js makes it. */
+/** nvcc's PTX of a file, for the oldest card that we serve. */
 function compile(file) {
   const ptx = path.join(folder, `${file}.ptx`)
   const listing = `${ptx}.d`
   return withLock(() => {
     if (upToDate(ptx, listing) && modified(__filename) <= modified(ptx)) return ptx
     fs.mkdirSync(path.dirname(ptx), { recursive: true })
-    const flags = ['-ptx', '-arch=compute_80', '-std=c++17', '-O3', '-fmad=false', '-MD', '-MF', listing]
-    execFileSync(findNvcc(), [...flags, path.join(root, file), '-o', `${ptx}.new`], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const arguments_ = ['-ptx', '-arch=compute_80', ...flags, '-MD', '-MF', listing, path.join(root, file)]
+    execFileSync(findNvcc(), [...arguments_, '-o', `${ptx}.new`], { stdio: ['ignore', 'ignore', 'pipe'] })
     fs.renameSync(`${ptx}.new`, ptx)
     return ptx
   })

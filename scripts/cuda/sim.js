@@ -30,7 +30,7 @@ const optimisation = (file) => (/^(cuda\/sim|test\/cuda\/ptx)\//.test(file) ? '-
 const plain = { folder: '', flags: [], sources: [], link: [] }
 
 function buildProgram(name, variant = plain) {
-  const own = [`test/cuda/${name}.cc`, `cuda/${name}.cu`].filter((file) => fs.existsSync(path.join(root, file)))
+  const own = ownSources(name)
   const emulator = fs.readdirSync(path.join(root, 'cuda/sim')).filter((file) => file.endsWith('.cc'))
   const program = path.join(out, variant.folder, 'bin', name)
   withLock(() => {
@@ -43,6 +43,10 @@ function buildProgram(name, variant = plain) {
     run(compiler, [...objects, ...variant.link, '-o', program])
   })
   return program
+}
+
+function ownSources(name) {
+  return [`test/cuda/${name}.cc`, `cuda/${name}.cu`].filter((file) => fs.existsSync(path.join(root, file)))
 }
 
 function compile(file, variant) {
@@ -110,4 +114,4 @@ if (require.main === module) {
   }
 }
 
-module.exports = { buildProgram, modified, out, upToDate, withLock }
+module.exports = { buildProgram, modified, out, ownSources, upToDate, withLock }
