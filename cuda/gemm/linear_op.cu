@@ -1,0 +1,127 @@
+// The ops linear, linear_input_grad, linear_weight_grad and low_rank_dh.
+#include "linear_op.h"
+
+#include <climits>
+
+#include "matmul.h"
+#include "weight_grad.h"
+
+namespace LORIKEET_CUDA {
+
+int extent(const CudaRequest& request, int64_t value) {
+  require(value <= INT_MAX, request.instruction.op, ": an extent of ", value, " is more than the CUDA devices can count");
+  return static_cast<int>(value);
+}
+
+void expect_room_for_adapters(const CudaRequest& request, size_t count) {
+  require(count < kMaxSegments, request.instruction.op, ": ", count, " adapters on one layer; the CUDA devices add ",
+          kMaxSegments - 1, " at most");
+}
+
+// Each h = x downᵀ is a product of its own, since it is kept; then y is one, the ups included.
+Launch linear(const CudaRequest& request, const LinearOp& op) {
+  expect_room_for_adapters(request, op.low_rank.ups.size());
+  const int m = extent(request, op.rows), n = extent(request, op.n), k = extent(request, op.k);
+  const TileChoice tile = choose_tile(m, n, request.multiprocessors);
+  std::vector<TileChoice> rank_tiles;
+  for (const int64_t rank : op.low_rank.ranks) rank_tiles.push_back(choose_tile(m, rank, request.multiprocessors));
+  return by_dtype(op.dtype, [&](auto zero) -> Launch {
+    using T = decltype(zero);
+    return [=, low_rank = op.low_rank](const Operands& operands, const LaunchContext& context) {
+      const auto input = [&](size_t i) { return data<const T>(operands.inputs[i]); };
+      const auto h = [&](size_t adapter) { return data<T>(operands.outputs[1 + adapter]); };
+      const T* x = input(0);
+      for (size_t a = 0; a < low_rank.adapters(); a++) {
+        const int rank = static_cast<int>(low_rank.ranks[a]);
+        const T* down = input(low_rank.downs[a]);
+        launch_matmul(Matmul<T>{m, rank, k, x, k, down, k, BLayout::k_contiguous, nullptr, h(a), rank, {}},
+                      rank_tiles[a], context.stream);
+      }
+      const float* bias = operands.inputs.size() > 2 ? data<const float>(operands.inputs[2]) : nullptr;
+      Matmul<T> product{m, n, k, x, k, input(1), k, BLayout::k_contiguous, bias, data<T>(operands.outputs[0]), n, {}};
+      for (const auto& up : low_rank.ups) {
+        product.ups.push_back({h(up.adapter) + up.rank, low_rank.ranks[up.adapter], input(up.input), up.r,
+                               static_cast<int>(up.r), static_cast<int>(up.column), static_cast<int>(up.n),
+                               low_rank.scales[up.adapter]});
+      }
+      launch_matmul(product, tile, context.stream);
+    };
+  });
+}
+
+Launch linear_input_grad(const CudaRequest& request, const LinearInputGradOp& op) {
+  expect_room_for_adapters(request, op.ranks.size());
+  const int m = extent(request, op.rows), n = extent(request, op.n), k = extent(request, op.k);
+  const TileChoice tile = choose_tile(m, k, request.multiprocessors);
+  return by_dtype(op.dtype, [&](auto zero) -> Launch {
+    using T = decltype(zero);
+    return [=](const Operands& operands, const LaunchContext& context) {
+      const auto input = [&](size_t i) { return data<const T>(operands.inputs[i]); };
+      T* dx = data<T>(operands.outputs[0]);
+      Matmul<T> product{m, k, n, input(0), n, input(1), k, BLayout::n_contiguous, nullptr, dx, k, {}};
+      for (size_t a = 0; a < op.ranks.size(); a++) {
+        const int rank = static_cast<int>(op.ranks[a]);
+        product.ups.push_back({input(op.dh(a)), rank, input(op.down(a)), k, rank, 0, k, 1.0f});
+      }
+      launch_matmul(product, tile, context.stream);
+    };
+  });
+}
+
+Launch linear_weight_grad(const CudaRequest& request, const LinearWeightGradOp& op) {
+  const int rows = extent(request, op.rows), n = extent(request, op.n), k = extent(request, op.k);
+  return by_dtype(op.dtype, [&](auto zero) -> Launch {
+    using T = decltype(zero);
+    const TileChoice tile = choose_weight_grad_tile(n, k);
+    const int parts = choose_parts<T>(rows, n, k, tile, request.multiprocessors);
+    if (parts > 1) request.reserve_scratch(static_cast<int64_t>(parts) * n * k * 4);
+    return [=](const Operands& operands, const LaunchContext& context) {
+      if (n == 0 || k == 0) return;
+      const T* dy = data<const T>(operands.inputs[0]) + op.y_column;
+      const T* x = data<const T>(operands.inputs[1]) + op.x_column;
+      launch_weight_grad(WeightGrad<T>{rows, n, k, dy, op.y_row, x, op.x_row, op.scale,
+                                       data<float>(operands.outputs[0]), k, parts, static_cast<float*>(context.scratch)},
+                         tile, context.stream);
+    };
+  });
+}
+
+namespace {
+
+// dh = scale * dy up, with each up a segment of the columns of dh that it covers. Columns that none covers are zero.
+Launch low_rank_dh(const CudaRequest& request, const LowRankDhOp& op) {
+  expect_room_for_adapters(request, op.ups.size());
+  const int m = extent(request, op.rows), rank = extent(request, op.rank);
+  // Of a wide tile only an up's own columns are of use.
+  const TileChoice tile = op.ups.size() > 1 ? TileChoice::t32x16 : choose_tile(m, rank, request.multiprocessors);
+  return by_dtype(op.dtype, [&](auto zero) -> Launch {
+    using T = decltype(zero);
+    return [=](const Operands& operands, const LaunchContext& context) {
+      const T* dy = data<const T>(operands.inputs[0]);
+      Matmul<T> product{m, rank, 0, nullptr, 0, nullptr, 0, BLayout::n_contiguous, nullptr,
+                        data<T>(operands.outputs[0]), rank, {}};
+      for (const auto& up : op.ups) {
+        product.ups.push_back({dy + up.column, op.columns, data<const T>(operands.inputs[up.input]), up.r,
+                               static_cast<int>(up.n), static_cast<int>(up.rank), static_cast<int>(up.r), op.scale});
+      }
+      launch_matmul(product, tile, context.stream);
+    };
+  });
+}
+
+Launch make_linear(const CudaRequest& request) { return linear(request, read_linear(request)); }
+Launch make_linear_input_grad(const CudaRequest& request) {
+  return linear_input_grad(request, read_linear_input_grad(request));
+}
+Launch make_linear_weight_grad(const CudaRequest& request) {
+  return linear_weight_grad(request, read_linear_weight_grad(request));
+}
+Launch make_low_rank_dh(const CudaRequest& request) { return low_rank_dh(request, read_low_rank_dh(request)); }
+
+LORIKEET_REGISTER_CUDA_KERNEL("linear", make_linear);
+LORIKEET_REGISTER_CUDA_KERNEL("linear_input_grad", make_linear_input_grad);
+LORIKEET_REGISTER_CUDA_KERNEL("linear_weight_grad", make_linear_weight_grad);
+LORIKEET_REGISTER_CUDA_KERNEL("low_rank_dh", make_low_rank_dh);
+
+}  // namespace
+}  // namespace LORIKEET_CUDA
