@@ -6,7 +6,6 @@ namespace LORIKEET_CUDA {
 #if defined(__CUDACC__)
 
 constexpr const char* kName = "cuda";
-constexpr int kOldestDriver = 12000;
 
 int card_count() {
   int count = 0;

@@ -14,6 +14,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { root, folders, walk } = require('./sources')
+const { describeCuda } = require('./cuda/nvcc')
 const { detect, check, describe, resolve, BuildError, installCommand } = require('./toolchain')
 
 const buildFolder = path.join(root, 'build')
@@ -35,14 +36,17 @@ function build({ tool, force = false, print = console.log } = {}) {
     if (!force && isUpToDate(inputs, tool)) return addonFile // by the build that this one waited for
     print(`compiler: ${found.compilerName} ${found.compiler}`)
     print(`cpu:      oneDNN ${found.dnnl}, baseline ${process.arch === 'x64' ? 'x86-64-v2' : process.arch}`)
+    print(`cuda:     ${chosen === 'cmake-js' ? describeCuda() : 'node-gyp builds the emulated device only'}`)
     print(`tool:     ${describe(chosen, found)}`)
 
     if (force || isUnusable(chosen, found)) fs.rmSync(buildFolder, { recursive: true, force: true })
+    // CMake asks which objects there are only when it configures.
+    if (readMarker()?.cuda !== describeCuda()) fs.rmSync(path.join(buildFolder, 'CMakeCache.txt'), { force: true })
     fs.rmSync(markerFile, { force: true })
     if (chosen === 'cmake-js') runCmakeJs(found)
     else runNodeGyp(found)
     if (!fs.existsSync(addonFile)) throw new BuildError(`${chosen} wrote no ${addonFile}.`, 'Run again with --force.')
-    fs.writeFileSync(markerFile, JSON.stringify({ inputs, tool: chosen, toolchain: toolchain(found) }))
+    fs.writeFileSync(markerFile, JSON.stringify({ inputs, tool: chosen, toolchain: toolchain(found), cuda: describeCuda() }))
     return addonFile
   })
 }
@@ -96,8 +100,8 @@ function runTool(name, args) {
 /** Everything that decides what the addon will be: sources by content, compiler, oneDNN, processor family. */
 function hashInputs(found) {
   const hash = crypto.createHash('sha256')
-  hash.update(toolchain(found))
-  const files = [...folders, 'cuda'].flatMap((folder) => walk(path.join(root, folder)))
+  hash.update(toolchain(found)).update(describeCuda())
+  const files = folders.flatMap((folder) => walk(path.join(root, folder)))
   for (const name of ['CMakeLists.txt', 'binding.gyp', 'scripts/sources.js']) files.push(path.join(root, name))
   for (const file of files.sort()) {
     const content = fs.readFileSync(file)

@@ -10,22 +10,18 @@ const { spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
-const { root, walk } = require('../sources')
+const { root, cudaSources } = require('../sources')
+const { allTargets, flags, findNvcc } = require('./nvcc')
 
-/** Compute capabilities: A100; RTX 30; RTX 40; H100; RTX 50. */
-const targets = ['80', '86', '89', '90', '120']
-
-// No contraction of a * b + c: a kernel rounds where its source says, and where the emulator does.
-const flags = ['-std=c++17', '-O3', '-fmad=false', '-Xptxas=-v']
 
 function main(args) {
-  const wanted = args[0] === '--targets' ? args.splice(0, 2)[1].split(',') : targets
+  const wanted = args[0] === '--targets' ? args.splice(0, 2)[1].split(',') : allTargets
   const nvcc = findNvcc()
   if (!nvcc) {
     console.log('nvcc was not found (PATH, CUDA_PATH, /usr/local/cuda): no kernel was compiled.')
     return
   }
-  const files = args.length > 0 ? args : sources()
+  const files = args.length > 0 ? args : cudaSources()
   const kernels = new Map() // name -> target -> figures
   for (const file of files) {
     for (const entry of compile(nvcc, file, wanted)) {
@@ -40,25 +36,12 @@ function main(args) {
   else console.log(`${kernels.size} kernels, ${wanted.length} targets, no spills`)
 }
 
-function sources() {
-  return walk(path.join(root, 'cuda'))
-    .filter((file) => file.endsWith('.cu'))
-    .map((file) => path.relative(root, file))
-    .sort()
-}
-
-function findNvcc() {
-  const folders = [...(process.env.PATH ?? '').split(path.delimiter), path.join(process.env.CUDA_PATH ?? '', 'bin')]
-  const found = [...folders, '/usr/local/cuda/bin'].map((folder) => path.join(folder, 'nvcc'))
-  return found.find((file) => path.isAbsolute(file) && fs.existsSync(file)) ?? null
-}
-
 /** What ptxas says about each kernel of a file, for each target. */
 function compile(nvcc, file, wanted) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lorikeet-cuda-'))
   try {
     const code = wanted.flatMap((target) => ['-gencode', `arch=compute_${target},code=sm_${target}`])
-    const arguments_ = [...flags, ...code, '-c', path.join(root, file), '-o', path.join(folder, 'kernel.o')]
+    const arguments_ = [...flags, '-Xptxas=-v', ...code, '-c', path.join(root, file), '-o', path.join(folder, 'kernel.o')]
     const result = spawnSync(nvcc, arguments_, { encoding: 'utf8', maxBuffer: 2 ** 26 })
     if (result.status !== 0) throw new Error(`${file} does not compile:\n${result.stderr || result.error}`)
     return parse(result.stderr, file)
@@ -129,4 +112,4 @@ if (require.main === module) {
   }
 }
 
-module.exports = { findNvcc, parse, targets }
+module.exports = { parse }

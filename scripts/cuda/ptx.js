@@ -1,6 +1,6 @@
 /**
- * The PTX check: runs the emulator's test programs with the PTX that nvcc makes of their kernels, and compares what both
- * leave in memory, launch by launch and bit by bit.
+ * The PTX check: runs the emulator's test programs, executes the PTX that nvcc makes of their kernels beside the
+ * emulator, and compares what both leave in memory, launch by launch and bit by bit.
  *
  *     node scripts/cuda/ptx.js                      every program in test/cuda/{gemm,attention,kernels}
  *     node scripts/cuda/ptx.js kernels/geglu
@@ -28,9 +28,12 @@ function programs() {
   )
 }
 
-/** `edit` changes the PTX of the program's kernels before it runs. Returns a report for each launch. */
+/**
+ * `edit` changes the PTX of the program's kernels before it runs. Returns a report for each launch, and the kernels
+ * that were not launched.
+ */
 function check(name, edit = (text) => text) {
-  const program = build(name)
+  const program = buildProgram(name, checking)
   const scratch = fs.mkdtempSync(path.join(folder, 'run-'))
   try {
     const sources = ownSources(name).filter((file) => file.endsWith('.cu'))
@@ -41,25 +44,34 @@ function check(name, edit = (text) => text) {
     })
     const index = path.join(scratch, 'index')
     const report = path.join(scratch, 'report')
-    fs.writeFileSync(index, [...kernels(program, modules), ...mathematics(compile(functions))].join('\n') + '\n')
+    const places = [...kernels(program, modules), ...mathematics(compile(functions))]
+    fs.writeFileSync(index, `${places.join('\n')}\n`)
     fs.writeFileSync(report, '')
     const env = { ...process.env, LORIKEET_PTX: index, LORIKEET_PTX_REPORT: report }
     execFileSync(program, { env, stdio: ['ignore', 'ignore', 'inherit'] })
-    return fs.readFileSync(report, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line))
+    const lines = fs.readFileSync(report, 'utf8').split('\n').filter(Boolean)
+    const launches = lines.map((line) => JSON.parse(line))
+    const used = new Set(launches.map((launch) => launch.entry))
+    const unused = readable(modules.flatMap(entries).filter((entry) => !used.has(entry)))
+    return { launches, unused }
   } finally {
     fs.rmSync(scratch, { recursive: true, force: true })
   }
 }
 
+/** The interpreter alone, and with what stands between a test program's launches and the emulator. */
+const interpreter = variant((file) => !/^(check|functions|library)\.cc$/.test(file))
+const checking = variant(() => true)
+
 /** Addresses of functions must be those in the file, and parameters must lie as on the card. */
-function build(name) {
-  const sources = fs.readdirSync(path.join(root, tool)).filter((file) => file.endsWith('.cc'))
-  return buildProgram(name, {
+function variant(wanted) {
+  const sources = fs.readdirSync(path.join(root, tool)).filter((file) => file.endsWith('.cc') && wanted(file))
+  return {
     folder: 'ptx',
     flags: ['-DLORIKEET_BARE_POINTERS', '-fno-pie'],
     sources: sources.map((file) => `${tool}/${file}`),
     link: ['-no-pie'],
-  })
+  }
 }
 
 /** nvcc's PTX of a file, for the oldest card that we serve. */
@@ -76,7 +88,10 @@ function compile(file) {
   })
 }
 
-/** A line for each kernel that both have, found by its readable name: the namespaces differ, and so do hashes of files. */
+/**
+ * A line for each kernel that both have, found by its readable name: the namespaces differ, and nvcc puts hashes into
+ * the names of unnamed ones.
+ */
 function kernels(program, modules) {
   const symbols = execFileSync('nm', [program], { encoding: 'utf8', maxBuffer: 2 ** 28 })
     .split('\n')
@@ -84,7 +99,8 @@ function kernels(program, modules) {
     .filter(([, kind]) => /^[tTwW]$/.test(kind ?? ''))
   const host = new Map()
   readable(symbols.map(([, , name]) => name)).forEach((name, i) => {
-    host.set(name.replaceAll('lorikeet::cuda_sim::', 'lorikeet::cuda::'), symbols[i][0].replace(/^0+/, ''))
+    const plain = name.replaceAll('lorikeet::cuda_sim::', 'lorikeet::cuda::')
+    host.set(plain, host.has(plain) ? 'ambiguous' : symbols[i][0].replace(/^0+/, ''))
   })
   return modules.flatMap((file) => {
     const names = entries(file)
@@ -92,6 +108,7 @@ function kernels(program, modules) {
   })
 }
 
+/** A line for each function of functions.h. */
 function mathematics(file) {
   return entries(file).map((name) => `${name.replace(/_of$/, '')} ${name} ${file}`)
 }
@@ -101,14 +118,15 @@ function entries(file) {
 }
 
 function readable(names) {
+  if (names.length === 0) return []
   const output = execFileSync('c++filt', { input: names.join('\n') + '\n', encoding: 'utf8', maxBuffer: 2 ** 28 })
   return output.split('\n').slice(0, names.length)
 }
 
-/** One row for each kernel instance of a program. */
-function summary(reports) {
+/** One row for each instance of a kernel. */
+function summary(launches) {
   const rows = new Map()
-  for (const { kernel, entry, written = 0, different = 0, first, error } of reports) {
+  for (const { kernel, entry, written = 0, different = 0, first, error } of launches) {
     const name = entry ?? kernel
     const row = rows.get(name) ?? { kernel, launches: 0, written: 0, different: 0 }
     row.launches++
@@ -126,13 +144,15 @@ if (require.main === module) {
   } else {
     const names = process.argv.length > 2 ? process.argv.slice(2) : programs()
     for (const name of names) {
-      for (const row of summary(check(name))) {
+      const { launches, unused } = check(name)
+      for (const row of summary(launches)) {
         const verdict = row.first ? `DIFFERS: ${row.first}` : 'the same bits'
         console.log(`${name} ${row.kernel}: ${row.launches} launches, ${row.written} elements written, ${verdict}`)
         if (row.first) process.exitCode = 1
       }
+      for (const kernel of unused) console.log(`${name}: does not launch ${kernel}`)
     }
   }
 }
 
-module.exports = { check, findNvcc, programs, summary }
+module.exports = { check, compile, findNvcc, functions, interpreter, programs, summary }

@@ -24,8 +24,8 @@ const flags = ['-std=c++17', '-Wall', '-Wextra', '-ffp-contract=off', `-I${root}
 const optimisation = (file) => (/^(cuda\/sim|test\/cuda\/ptx)\//.test(file) ? '-O3' : '-O1')
 
 /**
- * A variant is another program of the same sources: with a folder and flags of its own for all but the emulator, and more
- * sources.
+ * A variant is another program of the same sources: with a folder and flags of its own for all but the emulator, and
+ * with more sources.
  */
 const plain = { folder: '', flags: [], sources: [], link: [] }
 

@@ -285,7 +285,7 @@ test('engines live and die with the worker thread that opened them', async (t) =
     require('ts-node/register/transpile-only')
     const { parentPort } = require('node:worker_threads')
     const { openEngine } = require(${JSON.stringify(join(__dirname, '../../lib/native'))})
-    const engine = openEngine({ device: testDevice, computeDtype: 'f32', threads: 1 })
+    const engine = openEngine({ device: '${testDevice}', computeDtype: 'f32', threads: 1 })
     const program = engine.compile(${JSON.stringify(adding())})
     const run = () => engine.run([{ program, inputs: { a: new Float32Array(4), b: new Float32Array(4).fill(2) } }])
     run().then(([{ y }]) => parentPort.postMessage(Array.from(y)))
