@@ -93,9 +93,10 @@ class Decoder {
       }
       return result;
     }
-    throw Error(std::string("PTX: ") + (first == last ? "opcode " : "these operands of opcode ") + statement.opcode +
-                " are not known (line " + std::to_string(statement.line) + " of " + kernel_->name +
-                ": " + statement.text + ")");
+    const std::string what = first == last ? "opcode " + statement.opcode + " is not known"
+                                           : "these operands of opcode " + statement.opcode + " are not known";
+    throw Error("PTX: " + what + " (line " + std::to_string(statement.line) + " of " + kernel_->name + ": " +
+                statement.text + ")");
   }
 
   // Without the space of memory, and without what only concerns caches and the order between threads.
@@ -223,7 +224,8 @@ class Decoder {
     if ((is_float && letter == 'w') || (is_double && letter == 'd')) return std::stoull(text.substr(2), nullptr, 16);
     const bool negative = text[0] == '-';
     const std::string digits = text.substr(negative ? 1 : 0);
-    if (is_float || is_double || digits.empty() || digits.find_first_not_of("0123456789abcdefABCDEFxXU") < digits.size()) {
+    const size_t odd = digits.find_first_not_of("0123456789abcdefABCDEFxXU");
+    if (is_float || is_double || digits.empty() || odd != std::string::npos) {
       throw Error("PTX: the operand '" + text + "' in " + kernel_->name + " is not known");
     }
     const uint64_t value = std::stoull(digits, nullptr, 0);
@@ -262,7 +264,7 @@ void run_kernel(const Kernel& kernel, const sim::LaunchShape& shape, const std::
       waiting = 0;
       for (auto& warp : warps) waiting += warp->run() == Warp::at_barrier;
       if (waiting != 0 && waiting != warps.size()) {
-        throw Error(std::to_string(warps.size() - waiting) + " of the block's warps end while others wait at a barrier");
+        throw Error(std::to_string(warps.size() - waiting) + " warps of a block end while others wait at a barrier");
       }
     }
   }

@@ -1,5 +1,5 @@
-// Floating point arithmetic. Only opcodes that say how they round are known (add.rn.f32, not add.f32): what does not say
-// it may be contracted by ptxas, which nobody could check here.
+// Floating point arithmetic. Only opcodes that say how they round are known (add.rn.f32, not add.f32): ptxas may
+// contract those that do not, and nobody could check here what it made of them.
 #include <cfenv>
 #include <cmath>
 

@@ -1,5 +1,5 @@
-// Functions of CUDA's mathematical library, which nvcc writes into a kernel's PTX. The host has others under these
-// names, with other roundings; so that kernels can be compared to the bit, the check's programs take them from nvcc too.
+// Functions of CUDA's mathematical library, which nvcc writes into a kernel's PTX. The host has others of the same
+// names that round differently; so that kernels can be compared to the bit, the check's programs take nvcc's.
 #pragma once
 
 #define LORIKEET_PTX_FUNCTIONS(apply) \

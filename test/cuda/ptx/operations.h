@@ -11,8 +11,8 @@
 
 namespace lorikeet::ptx {
 
-// Operands, one letter each: registers or values of 16 (h), 32 (w) and 64 (d) bits, predicates (p), addresses (a), places
-// in the code (t). An opcode may stand in the table more than once, with different operands.
+// Operands, one letter each: registers or values of 16 (h), 32 (w) and 64 (d) bits, predicates (p), addresses (a),
+// labels (t), the digit 0 (0). An opcode may stand in the table more than once, with different operands.
 struct Overload {
   std::string operands;
   Operation run;

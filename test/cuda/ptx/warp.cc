@@ -143,7 +143,9 @@ char* Warp::locate(const Instruction& instruction, int operand, int lane, size_t
                                      : Space::global;
     if (space != Space::global) address -= window;
   }
-  if (address % bytes != 0) fail(instruction, lane, "touches an address that is no multiple of " + std::to_string(bytes));
+  if (address % bytes != 0) {
+    fail(instruction, lane, "touches an address that is no multiple of " + std::to_string(bytes));
+  }
   const auto within = [&](char* memory, size_t size) {
     if (address <= size && bytes <= size - address) return memory + address;
     fail(instruction, lane,

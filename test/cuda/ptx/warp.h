@@ -4,7 +4,6 @@
 
 #include <cstring>
 #include <deque>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -34,12 +33,13 @@ using Operation = void (*)(Warp& warp, const Instruction& instruction);
 
 enum class Flow : uint8_t {
   next,       // goes on with the next instruction
-  branch,     // to operands[0]
-  table,      // to one of targets
+  branch,     // to targets[0]
+  table,      // to one of targets, by the value of operands[0]
   finish,     // the lanes end
+  // From here on: what is executed once all lanes that it needs have arrived.
   barrier,    // of the block, by all lanes that have not ended
-  named,      // with all lanes of the mask in its last operand
-  aligned,    // with all 32 lanes
+  named,      // by all lanes of the mask in its last operand
+  aligned,    // by all 32 lanes
 };
 
 struct Instruction {
@@ -102,7 +102,7 @@ class Warp {
   void set_mask(uint32_t slot, uint32_t value) { write<uint32_t>(slot, 0, (mask(slot) & ~active) | (value & active)); }
   bool is_active(int lane) const { return active >> lane & 1; }
 
-  // The host's address of `bytes` bytes that an operand points to, for one lane; checked. `how`: as sim::Touch.
+  // The host's address of `bytes` bytes that an operand points to, for one lane; checked.
   char* locate(const Instruction& instruction, int operand, int lane, size_t bytes, Space space, bool writes);
   [[noreturn]] void fail(const Instruction& instruction, int lane, const std::string& what) const;
 
