@@ -8,9 +8,20 @@ namespace LORIKEET_CUDA {
 
 struct CardInfo {
   std::string name;
-  int64_t memory_bytes = 0;
+  int64_t memory_bytes = 0, memory_free = 0;
   int multiprocessors = 0;
   int major = 0, minor = 0;  // compute capability
+};
+
+class BudgetScope {
+ public:
+  explicit BudgetScope(Budget& budget) : before_(Budget::current()) { Budget::current() = &budget; }
+  ~BudgetScope() { Budget::current() = before_; }
+  BudgetScope(const BudgetScope&) = delete;
+  BudgetScope& operator=(const BudgetScope&) = delete;
+
+ private:
+  Budget* before_;
 };
 
 #if defined(__CUDACC__)
@@ -20,8 +31,14 @@ class Context {
   explicit Context(int card) : card_(card) {}
   class Use {
    public:
-    explicit Use(const Context& context) { check(cudaSetDevice(context.card_), "choosing the card"); }
+    explicit Use(const Context& context) : budget_(context.budget) {
+      check(cudaSetDevice(context.card_), "choosing the card");
+    }
+
+   private:
+    BudgetScope budget_;
   };
+  mutable Budget budget;
 
  private:
   int card_;
@@ -36,11 +53,13 @@ class Context {
   explicit Context(int card);
   class Use {
    public:
-    explicit Use(const Context& context) : use_(*context.machine_) {}
+    explicit Use(const Context& context) : budget_(context.budget), use_(*context.machine_) {}
 
    private:
+    BudgetScope budget_;
     sim::Machine::Use use_;
   };
+  mutable Budget budget;
   sim::Machine& machine() const { return *machine_; }
 
  private:
@@ -49,8 +68,7 @@ class Context {
 
 #endif
 
-int card_count();  // 0 without a driver
-CardInfo card_info(int card);  // throws Error
+CardInfo card_info(int card);  // of the context in use; throws Error
 
 // What the instruction in work may touch: its operands and nothing else. The emulator watches over it; on a card it is
 // nothing. Kept for as long as launches may run.

@@ -1,4 +1,6 @@
-// Registers the device: `cuda` with the kernels that nvcc made, one for each card (`cuda:1`, ..), or `cuda-sim`.
+// Registers the devices: with the kernels that nvcc made one for each card (`cuda`, `cuda:1`, ..), and `cuda-sim`.
+#include <cstdlib>
+
 #include "engine.h"
 
 namespace LORIKEET_CUDA {
@@ -7,9 +9,32 @@ namespace LORIKEET_CUDA {
 
 constexpr const char* kName = "cuda";
 
-int card_count() {
+static std::string version_words(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+// What keeps the driver from naming a card.
+static std::string problem_of(cudaError_t status) {
+  int driver = 0;
+  cudaDriverGetVersion(&driver);
+  if (driver == 0) return "there is no NVIDIA driver on this machine";
+  if (status == cudaErrorInsufficientDriver) {
+    return "the NVIDIA driver serves CUDA " + version_words(driver) + " and this build needs " +
+           version_words(CUDART_VERSION) + ": update the driver, or build with an older CUDA toolkit";
+  }
+  const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (status == cudaErrorNoDevice && visible != nullptr) {
+    return "the driver shows no card (CUDA_VISIBLE_DEVICES is '" + std::string(visible) + "')";
+  }
+  return std::string("the driver says: ") + cudaGetErrorString(status);
+}
+
+static int count_cards(std::string& problem) {
   int count = 0;
-  return cudaGetDeviceCount(&count) == cudaSuccess ? count : 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaSuccess && count > 0) return count;
+  problem = problem_of(status == cudaSuccess ? cudaErrorNoDevice : status);
+  return 0;
 }
 
 Visible::Visible(const Context&, const OpRequest&, const Operands&) {}
@@ -18,7 +43,7 @@ Visible::Visible(const Context&, const OpRequest&, const Operands&) {}
 
 constexpr const char* kName = "cuda-sim";
 
-int card_count() { return 1; }
+static int count_cards(std::string&) { return 1; }
 
 static const sim::Card& card_wanted() {
   const char* name = std::getenv("LORIKEET_CUDA_SIM_CARD");
@@ -66,7 +91,10 @@ CardInfo card_info(int card) {
   check(cudaGetDeviceProperties(&properties, card), "asking for the card's properties");
   CardInfo info;
   info.name = properties.name;
-  info.memory_bytes = static_cast<int64_t>(properties.totalGlobalMem);
+  size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "asking for the card's memory");
+  info.memory_bytes = static_cast<int64_t>(total);
+  info.memory_free = static_cast<int64_t>(free);
   info.multiprocessors = properties.multiProcessorCount;
   info.major = properties.major;
   info.minor = properties.minor;
@@ -92,6 +120,8 @@ class CudaDevice : public Device {
     info.compute_dtypes = {"f32", "bf16"};
     info.threads = 1;
     info.isa = "sm_" + std::to_string(card.major) + std::to_string(card.minor);
+    info.memory_total = card.memory_bytes;
+    info.memory_free = card.memory_free;
     return info;
   }
 
@@ -105,15 +135,27 @@ class CudaDevice : public Device {
   int card_;
 };
 
-// One for each card that is there when the addon is loaded.
-static const bool registered = [] {
+constexpr int kOldestMajor = 8;  // bf16 tensor cores and cp.async came with compute capability 8.0
+
+static DeviceKind find_cards() {
   static std::vector<std::unique_ptr<CudaDevice>> cards;
-  static std::vector<DeviceRegistration> registrations;
-  for (int card = 0; card < card_count(); card++) {
+  DeviceKind kind{kName, {}, ""};
+  const int count = count_cards(kind.problem);
+  for (int card = 0; card < count; card++) {
+    const Context context(card);
+    const Context::Use use(context);
+    const CardInfo info = card_info(card);
+    if (info.major < kOldestMajor) {
+      kind.problem += (kind.problem.empty() ? "" : "; ") + info.name + " has compute capability " +
+                      std::to_string(info.major) + "." + std::to_string(info.minor) + ", and 8.0 is needed";
+      continue;
+    }
     cards.push_back(std::make_unique<CudaDevice>(card));
-    registrations.emplace_back(*cards.back());
+    kind.devices.push_back(cards.back().get());
   }
-  return true;
-}();
+  return kind;
+}
+
+static const DeviceRegistration registration(find_cards);
 
 }  // namespace LORIKEET_CUDA

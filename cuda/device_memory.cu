@@ -19,6 +19,12 @@ static std::string mib(size_t bytes) { return std::to_string((bytes + (1 << 19))
 
 DeviceBlock::DeviceBlock(const char* what, int64_t bytes) {
   if (bytes == 0) return;
+  Budget* const budget = Budget::current();
+  if (budget && bytes > budget->limit - budget->used) {
+    fail("the card's memory does not suffice: ", mib(static_cast<size_t>(bytes)), " for ", what, ", ",
+         mib(static_cast<size_t>(budget->used)), " of the ", mib(static_cast<size_t>(budget->limit)),
+         " that may be used are taken");
+  }
   const cudaError_t status = cudaMalloc(&data_, static_cast<size_t>(bytes));
   if (status != cudaSuccess) {
     data_ = nullptr;
@@ -29,15 +35,20 @@ DeviceBlock::DeviceBlock(const char* what, int64_t bytes) {
          mib(total), " are free (", cudaGetErrorString(status), ")");
   }
   bytes_ = bytes;
+  budget_ = budget;
+  if (budget_) budget_->used += bytes;
 }
 
 DeviceBlock::~DeviceBlock() {
-  if (data_) cudaFree(data_);
+  if (!data_) return;
+  cudaFree(data_);
+  if (budget_) budget_->used -= bytes_;
 }
 
 void DeviceBlock::swap(DeviceBlock& other) {
   std::swap(data_, other.data_);
   std::swap(bytes_, other.bytes_);
+  std::swap(budget_, other.budget_);
 }
 
 // A stream for copies that are waited for.

@@ -11,11 +11,21 @@ namespace LORIKEET_CUDA {
 // Throws Error: what was being done, and what the runtime said.
 void check(cudaError_t status, const char* doing);
 
+// What an engine may take of a card's memory.
+struct Budget {
+  int64_t limit = 0;  // bytes
+  int64_t used = 0;
+  static Budget*& current() {  // of this thread; set by Context::Use
+    static thread_local Budget* budget = nullptr;
+    return budget;
+  }
+};
+
 // At least 256-byte aligned; contents undefined.
 class DeviceBlock {
  public:
   DeviceBlock() = default;
-  DeviceBlock(const char* what, int64_t bytes);  // throws Error when the card's memory does not suffice
+  DeviceBlock(const char* what, int64_t bytes);  // throws Error when the card's memory or the budget does not suffice
   ~DeviceBlock();
   DeviceBlock(DeviceBlock&& other) noexcept { swap(other); }
   DeviceBlock& operator=(DeviceBlock&& other) noexcept {
@@ -40,6 +50,7 @@ class DeviceBlock {
   void swap(DeviceBlock& other);
   void* data_ = nullptr;
   int64_t bytes_ = 0;
+  Budget* budget_ = nullptr;
 };
 
 // Host memory that the card copies from and to without a detour.

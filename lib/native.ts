@@ -89,8 +89,10 @@ export interface DeviceInfo {
   description: string
   computeDtypes: ('f32' | 'bf16')[]
   threads: number
-  /** Instruction set: `amx_bf16`, `avx512_bf16`, `avx512`, `avx2` or `none`. */
+  /** Instruction set: `amx_bf16`, `avx512_bf16`, `avx512`, `avx2` or `none`; of a card `sm_86`. */
   isa: string
+  /** Bytes of a card's own memory, and how many of them are free at present. Absent where it is the host's memory. */
+  memory?: { total: number; free: number }
 }
 
 export interface EngineOptions {
@@ -98,6 +100,8 @@ export interface EngineOptions {
   computeDtype: 'f32' | 'bf16'
   /** Default: OMP_NUM_THREADS, else all cores. */
   threads?: number
+  /** Bytes of a card's memory that may be taken. Default: what is free, less a margin. */
+  memoryBudget?: number
 }
 
 /**
@@ -168,6 +172,7 @@ export interface Addon {
   formatVersion: number
   kernels(device: string): string[]
   devices(): DeviceInfo[]
+  missingDevices(): Record<string, string>
   openEngine(options: EngineOptions): Engine
 }
 
@@ -179,6 +184,11 @@ export function addon(): Addon {
 /** The devices of this build. */
 export function devices(): DeviceInfo[] {
   return addon().devices()
+}
+
+/** Kinds of devices that this build could drive and does not find, with the reason. */
+export function missingDevices(): Record<string, string> {
+  return addon().missingDevices()
 }
 
 /** The names of the ops that a device can run. */

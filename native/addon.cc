@@ -31,9 +31,24 @@ static Napi::Value list_devices(const Napi::CallbackInfo& info) {
     entry.Set("computeDtypes", dtypes);
     entry.Set("threads", found.threads);
     entry.Set("isa", found.isa);
+    if (found.memory_total > 0) {
+      Napi::Object memory = Napi::Object::New(info.Env());
+      memory.Set("total", static_cast<double>(found.memory_total));
+      memory.Set("free", static_cast<double>(found.memory_free));
+      entry.Set("memory", memory);
+    }
     list.Set(list.Length(), entry);
   }
   return list;
+}
+
+// Kinds of devices that this build could drive but does not find, and why: { cuda: "there is no NVIDIA driver" }.
+static Napi::Value missing_devices(const Napi::CallbackInfo& info) {
+  Napi::Object missing = Napi::Object::New(info.Env());
+  for (const DeviceKind& kind : device_kinds()) {
+    if (kind.devices.empty()) missing.Set(kind.name, kind.problem);
+  }
+  return missing;
 }
 
 static Napi::Value open_engine(const Napi::CallbackInfo& info) {
@@ -47,6 +62,7 @@ static Napi::Object initialise(Napi::Env env, Napi::Object exports) {
   exports.Set("formatVersion", kFormatVersion);
   exports.Set("kernels", Napi::Function::New(env, kernels, "kernels"));
   exports.Set("devices", Napi::Function::New(env, list_devices, "devices"));
+  exports.Set("missingDevices", Napi::Function::New(env, missing_devices, "missingDevices"));
   exports.Set("openEngine", Napi::Function::New(env, open_engine, "openEngine"));
   return exports;
 }

@@ -34,12 +34,14 @@ export interface ErrorDetails {
  */
 export class LorikeetError extends Error {
   readonly kind: ErrorKind
+  readonly problem: string
   readonly details: ErrorDetails
 
   constructor(kind: ErrorKind, problem: string, details: ErrorDetails = {}) {
     super(render(problem, details), details.cause === undefined ? undefined : { cause: details.cause })
     this.name = 'LorikeetError'
     this.kind = kind
+    this.problem = problem
     this.details = details
   }
 

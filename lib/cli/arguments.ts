@@ -4,7 +4,7 @@ import { LorikeetError } from '../base/errors'
 import { openDevice, type Device } from '../pipeline/device'
 
 const device = {
-  device: { type: 'string', default: 'cpu', describe: 'Where to compute' },
+  device: { type: 'string', default: 'cpu', describe: 'Where to compute: cpu, cuda, cuda:1, .., cuda-sim' },
   threads: { type: 'number', describe: 'Threads of the cpu device; all cores unless set' },
   'compute-dtype': {
     choices: ['auto', 'f32', 'bf16'] as const,
@@ -38,7 +38,7 @@ const recipe = {
   budget: {
     type: 'string',
     requiresArg: true,
-    describe: 'Memory that the run may take, such as 12GiB; all of this machine unless set',
+    describe: 'Memory that the run may take, such as 12GiB; all that is free on the device unless set',
   },
 } as const
 
@@ -52,14 +52,19 @@ export function recipeArguments<T>(parser: Argv<T>): Argv<T & RecipeArguments> {
 }
 
 /** @throws LorikeetError (usage) for a device that is not there or a number of threads that makes no sense */
-export function deviceFrom({ device, threads, 'compute-dtype': dtype }: DeviceArguments): Device {
+export function deviceFrom(args: DeviceArguments & { budget?: string }): Device {
+  const { device, threads, 'compute-dtype': dtype, budget } = args
   if (threads !== undefined && !(Number.isInteger(threads) && threads >= 1 && threads <= 1024))
     throw new LorikeetError('usage', 'is wrong', {
       where: '--threads',
       expected: 'a whole number from 1',
       received: String(threads),
     })
-  return openDevice(device, { computeDtype: dtype, ...(threads !== undefined && { threads }) })
+  return openDevice(device, {
+    computeDtype: dtype,
+    ...(threads !== undefined && { threads }),
+    ...(budget !== undefined && { memoryBudget: parseBytes('--budget', budget) }),
+  })
 }
 
 const units: Readonly<Record<string, number>> = {

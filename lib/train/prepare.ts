@@ -35,7 +35,7 @@ export interface PreparedData {
 export async function prepareData(
   pipe: Pick<Pipeline, 'base' | 'device' | 'tokenize'>,
   recipe: Recipe,
-  { onEvent, budget = memoryLimit(), check = () => {} }: { onEvent: OnEvent; budget?: number; check?: () => void },
+  { onEvent, budget = memoryLimit(pipe.device), check = () => {} }: { onEvent: OnEvent; budget?: number; check?: () => void },
 ): Promise<PreparedData> {
   const dataset = await prepareDataset(recipe.dataset, {
     onProgress: (done, total) => {

@@ -147,8 +147,9 @@ export function findFitting(pipe: PlanBase, recipe: Recipe, shapes: readonly Ste
   return found
 }
 
-/** What this process may use: the machine's memory, or less in a container with a limit. */
-export function memoryLimit(): number {
+/** What a run may use: of a card what is free, otherwise the machine's memory, or less in a container with a limit. */
+export function memoryLimit({ memoryBudget }: { memoryBudget?: number } = {}): number {
+  if (memoryBudget !== undefined) return memoryBudget
   const constrained = process.constrainedMemory()
   return constrained > 0 && constrained < os.totalmem() ? constrained : os.totalmem()
 }

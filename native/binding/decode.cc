@@ -161,6 +161,8 @@ EngineOptions to_engine_options(const Reader& value) {
   options.compute_dtype = to_dtype(value.field("computeDtype"));
   const Reader threads = value.field("threads");
   if (!threads.absent()) options.threads = static_cast<int>(threads.integer(1, 4096));
+  const Reader budget = value.field("memoryBudget");
+  if (!budget.absent()) options.memory_budget = budget.integer(1, int64_t{1} << 50);
   return options;
 }
 

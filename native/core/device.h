@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -21,12 +22,15 @@ struct DeviceInfo {
   std::string description;  // the processor's own name
   std::vector<std::string> compute_dtypes;
   int threads = 1;
-  std::string isa;
+  std::string isa;               // "avx512_bf16"; "sm_86" for a card of compute capability 8.6
+  int64_t memory_total = 0;      // bytes of its own memory; 0 where it shares the host's
+  int64_t memory_free = 0;       // at present
 };
 
 struct EngineOptions {
   DType compute_dtype = DType::f32;
-  int threads = 0;  // 0: the device's default
+  int threads = 0;           // 0: the device's default
+  int64_t memory_budget = 0;  // bytes of the device's own memory that may be taken; 0: the device's default
 };
 
 struct MemoryUse {  // bytes
@@ -94,12 +98,21 @@ class Device {
   virtual std::unique_ptr<Engine> open(const EngineOptions& options) const = 0;
 };
 
-// The devices of this build. Each registers itself while the addon is loaded; afterwards the list is only read.
-const std::vector<const Device*>& devices();
+// A kind of device that this build has: the devices of that kind that are there, or why there is none.
+struct DeviceKind {
+  std::string name;
+  std::vector<const Device*> devices;  // live as long as the process
+  std::string problem;                 // in words, when there are no devices
+};
+
+// Asked once, when somebody first wants to know.
+const std::vector<DeviceKind>& device_kinds();         // sorted by name
+std::vector<const Device*> devices();
 const Device& device_named(const std::string& name);  // throws Error naming the devices there are
 
+// Registers a kind while the addon is loaded.
 struct DeviceRegistration {
-  explicit DeviceRegistration(const Device& device);
+  explicit DeviceRegistration(std::function<DeviceKind()> find);
 };
 
 }  // namespace lorikeet

@@ -41,7 +41,9 @@ class CpuDevice : public Device {
   }
 };
 
-static const CpuDevice cpu_device;
-static const DeviceRegistration registration(cpu_device);
+static const DeviceRegistration registration([] {
+  static const CpuDevice device;
+  return DeviceKind{"cpu", {&device}, ""};
+});
 
 }  // namespace lorikeet::cpu

@@ -8,7 +8,7 @@ import type { Device } from '../../pipeline/device'
 import { readRecipe } from '../../recipe'
 import { prepareData } from '../../train/prepare'
 import { memoryLimit, renderMemory } from '../../train/report'
-import { deviceFrom, parseBytes, recipeArguments, type DeviceArguments, type RecipeArguments } from '../arguments'
+import { deviceFrom, parseBytes, recipeArguments, type RecipeArguments } from '../arguments'
 import { defineCommand } from '../command'
 import { createRenderer, type Renderer } from '../render'
 
@@ -19,9 +19,9 @@ export const planCommand = defineCommand<RecipeArguments>({
   async handler(args) {
     const renderer = createRenderer(args.json)
     const recipe = readRecipe(args.recipe, args.set)
-    const budget = args.budget === undefined ? memoryLimit() : parseBytes('--budget', args.budget)
     const base = openBaseModel(recipe.base)
     const device = planningDevice(args, renderer)
+    const budget = args.budget === undefined ? memoryLimit(device) : parseBytes('--budget', args.budget)
     const { memory } = await prepareData({ base, device, tokenize: (text) => base.tokenizer.tokenize(text) }, recipe, {
       budget,
       onEvent(event) {
@@ -38,18 +38,25 @@ export const planCommand = defineCommand<RecipeArguments>({
   },
 })
 
-/** The device; where the addon is not built, one that can only be planned for. */
-function planningDevice(args: DeviceArguments, renderer: Renderer): Device {
+/** What a card has of which we know nothing: the least that Lorikeet is made for. */
+const usualCard = 12 * 2 ** 30
+
+/** The device; where the addon is not built or has no such card, one that can only be planned for. */
+function planningDevice(args: RecipeArguments, renderer: Renderer): Device {
   try {
     return deviceFrom(args)
   } catch (error) {
-    if (error instanceof LorikeetError && error.kind === 'usage') throw error
+    const isCard = /^cuda(:\d+)?$/.test(args.device)
+    if (error instanceof LorikeetError && error.kind === 'usage' && !isCard) throw error
     const wanted = args['compute-dtype']
     const computeDtype = wanted === 'auto' ? 'bf16' : wanted
-    renderer.say(`Note: the native addon is not there, so the plan is for ${computeDtype}`)
+    const reason = error instanceof LorikeetError && error.kind === 'usage' ? error.problem : 'the native addon is not there'
+    const size = isCard && args.budget === undefined ? ` and a card with ${formatBytes(usualCard)} (--budget sets another size)` : ''
+    renderer.say(`Note: ${reason}, so the plan is for ${computeDtype}${size}`)
     const openEngine = () => {
       throw error
     }
-    return { name: args.device, description: args.device, computeDtype, notes: [], openEngine }
+    const memory = isCard ? { memoryBudget: usualCard } : {}
+    return { name: args.device, description: args.device, computeDtype, ...memory, notes: [], openEngine }
   }
 }
