@@ -2,22 +2,6 @@
 
 namespace lorikeet::cpu {
 
-ConvGeometry ConvGeometry::turned() const {
-  ConvGeometry result;
-  result.n = n;
-  result.h = ho();
-  result.w = wo();
-  result.c = o;
-  result.o = c;
-  result.kh = kh;
-  result.kw = kw;
-  result.top = kh - 1 - top;
-  result.bottom = kh - 1 - bottom;
-  result.left = kw - 1 - left;
-  result.right = kw - 1 - right;
-  return result;
-}
-
 Desc plain_conv_weights(const ConvGeometry& g, DType dtype) {
   return plain_desc({g.o, g.c, g.kh, g.kw}, dtype, {0, 2, 3, 1});
 }

@@ -2,22 +2,10 @@
 // fixed when one is made; weights come in the layout that desc() names (see WeightFeed).
 #pragma once
 
+#include "../core/ops/conv2d.h"
 #include "dnnl.h"
 
 namespace lorikeet::cpu {
-
-struct ConvGeometry {
-  int64_t n = 0, h = 0, w = 0, c = 0;  // of the input
-  int64_t o = 0, kh = 0, kw = 0;       // of the weight [O, kh, kw, C]
-  int64_t stride = 1;
-  int64_t top = 0, bottom = 0, left = 0, right = 0;
-
-  int64_t ho() const { return (h + top + bottom - kh) / stride + 1; }
-  int64_t wo() const { return (w + left + right - kw) / stride + 1; }
-  bool pointwise() const { return kh == 1 && kw == 1 && stride == 1 && top + bottom + left + right == 0; }
-  // The convolution that takes dy to dx when the stride is 1: with the weight turned, and padded to the full overlap.
-  ConvGeometry turned() const;
-};
 
 // The weight in our order; dims {O, C, kh, kw} as oneDNN counts them.
 Desc plain_conv_weights(const ConvGeometry& geometry, DType dtype);

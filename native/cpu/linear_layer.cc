@@ -1,6 +1,5 @@
 #include "linear_layer.h"
 
-#include "../core/checks.h"
 #include "low_rank.h"
 
 namespace lorikeet::cpu {
@@ -23,18 +22,10 @@ class RowKernel : public Kernel {
 
 }  // namespace
 
-std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, int64_t rows, int64_t n, int64_t k,
-                                            DType dtype, const Shape& down_layer) {
-  const LowRank low_rank = read_low_rank(request, 3, down_layer, n, dtype);
-  require(request.outputs.size() == 1 + low_rank.adapters(), request.instruction.op, ": ", low_rank.adapters(),
-          " adapters need ", 1 + low_rank.adapters(), " outputs, got ", request.outputs.size());
-  require(n > 0 && k > 0, request.instruction.op, ": the weight ", to_string(request.inputs[1].shape), " is empty");
+std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, const LinearOp& op) {
+  const auto& [rows, n, k, dtype, low_rank] = op;
   std::vector<RowProduct> products;
   for (size_t a = 0; a < low_rank.adapters(); a++) {
-    const std::string name = "h_" + std::to_string(a);
-    expect_dtype(request, name.c_str(), request.outputs[1 + a], {dtype});
-    expect_shape(request, name.c_str(), request.outputs[1 + a],
-                 with_columns(request.outputs[0].shape, low_rank.ranks[a]), "y", request.outputs[0]);
     RowProduct down;
     down.src = {false, 0, 0, k, dtype};
     down.dst = {true, 1 + a, 0, low_rank.ranks[a], dtype};
@@ -58,13 +49,8 @@ std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, int64_
   return std::make_unique<RowKernel>(request, rows, std::move(products));
 }
 
-std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, int64_t rows, int64_t n, int64_t k,
-                                               DType dtype) {
-  const Instruction& instruction = request.instruction;
-  const int64_t adapters = instruction.has("adapters") ? instruction.integer("adapters") : 0;
-  require(adapters >= 0 && instruction.inputs.size() == 2 + 2 * static_cast<size_t>(adapters), instruction.op, ": ",
-          adapters, " adapters need ", 2 + 2 * adapters, " inputs, got ", instruction.inputs.size());
-  require(n > 0 && k > 0, instruction.op, ": the weight ", to_string(request.inputs[1].shape), " is empty");
+std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, const LinearInputGradOp& op) {
+  const auto& [rows, n, k, dtype, ranks] = op;
   std::vector<RowProduct> products;
   RowProduct base;
   base.src = {false, 0, 0, n, dtype};
@@ -82,26 +68,15 @@ std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, int
     base.weights = WeightFeed::of_store(request, 1, "input gradient", plain, wanted);
   }
   products.push_back(std::move(base));
-  for (size_t a = 0; a < static_cast<size_t>(adapters); a++) {
-    const size_t dh = 2 + a;
-    const size_t down = 2 + static_cast<size_t>(adapters) + a;
-    require(request.has_input(dh) && request.has_input(down), instruction.op, ": dh_", a, " or down_", a, " is absent");
-    const int64_t rank = columns_of(request.inputs[dh]);
-    expect_dtype(request, "dh", request.inputs[dh], {dtype});
-    expect_dtype(request, "down", request.inputs[down], {dtype});
-    require(rows_of(request.inputs[dh]) == rows || rank == 0, instruction.op, ": dh_", a, " ",
-            to_string(request.inputs[dh].shape), " does not have ", rows, " rows");
-    require(elements_of(request.inputs[down].shape) == rank * k && !request.inputs[down].shape.empty() &&
-                request.inputs[down].shape[0] == rank,
-            instruction.op, ": down_", a, " ", to_string(request.inputs[down].shape), " does not fit dh of ", rank,
-            " columns and ", k, " columns of dx");
+  for (size_t a = 0; a < ranks.size(); a++) {
+    const int64_t rank = ranks[a];
     if (rank == 0) continue;
     RowProduct product;
-    product.src = {false, dh, 0, rank, dtype};
+    product.src = {false, op.dh(a), 0, rank, dtype};
     product.dst = {true, 0, 0, k, dtype};
     product.n = k;
     product.k = rank;
-    product.set_adapter(down, k, 1, dtype);
+    product.set_adapter(op.down(a), k, 1, dtype);
     product.accumulate = true;
     products.push_back(std::move(product));
   }

@@ -2,13 +2,12 @@
 // linear_input_grad are, and what a 1x1 convolution is as well.
 #pragma once
 
+#include "../core/ops/linear.h"
 #include "kernel.h"
 
 namespace lorikeet::cpu {
 
-std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, int64_t rows, int64_t n, int64_t k,
-                                            DType dtype, const Shape& down_layer);
-std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, int64_t rows, int64_t n, int64_t k,
-                                               DType dtype);
+std::unique_ptr<Kernel> make_linear_forward(const KernelRequest& request, const LinearOp& op);
+std::unique_ptr<Kernel> make_linear_input_grad(const KernelRequest& request, const LinearInputGradOp& op);
 
 }  // namespace lorikeet::cpu

@@ -1,23 +1,21 @@
 // conv2d: a convolution (cross-correlation) with adapters: h = conv(x, down), y += scale h upᵀ. A 1x1 convolution
 // without stride is the op linear.
-#include "../../core/checks.h"
-#include "../conv_operands.h"
+#include "../convolution.h"
 #include "../linear_layer.h"
 #include "../low_rank.h"
+#include "../weight_feed.h"
 
 namespace lorikeet::cpu {
 namespace {
 
 class Conv2d : public Kernel {
  public:
-  Conv2d(const KernelRequest& request, const ConvGeometry& geometry, DType dtype, const LowRank& low_rank)
-      : bias_(request.has_input(2)),
-        scratch_(request.scratch),
-        ups_(request, geometry.n * geometry.ho() * geometry.wo(), up_products(low_rank, geometry.o, dtype)) {
-    add(request, geometry, dtype, 1, bias_, 0);
-    for (size_t a = 0; a < low_rank.adapters(); a++) {
-      if (low_rank.ranks[a] == 0) continue;
-      add(request, with_outputs(geometry, low_rank.ranks[a]), dtype, low_rank.downs[a], false, 1 + a);
+  Conv2d(const KernelRequest& request, const Conv2dOp& op)
+      : scratch_(request.scratch), ups_(request, op.geometry.out_pixels(), up_products(op)) {
+    add(request, op.geometry, op.dtype, 1, request.has_input(2), 0);
+    for (size_t a = 0; a < op.low_rank.adapters(); a++) {
+      if (op.low_rank.ranks[a] == 0) continue;
+      add(request, op.geometry.with_outputs(op.low_rank.ranks[a]), op.dtype, op.low_rank.downs[a], false, 1 + a);
     }
   }
 
@@ -40,9 +38,9 @@ class Conv2d : public Kernel {
     bool bias;
   };
 
-  static std::vector<RowProduct> up_products(const LowRank& low_rank, int64_t columns, DType dtype) {
+  static std::vector<RowProduct> up_products(const Conv2dOp& op) {
     std::vector<RowProduct> products;
-    append_up_products(low_rank, columns, dtype, products);
+    append_up_products(op.low_rank, op.geometry.o, op.dtype, products);
     return products;
   }
 
@@ -57,35 +55,16 @@ class Conv2d : public Kernel {
     parts_.push_back(std::move(part));
   }
 
-  bool bias_;
   Scratch& scratch_;
   std::vector<Part> parts_;
   RowProducts ups_;
 };
 
 std::unique_ptr<Kernel> make_conv2d(const KernelRequest& request) {
-  require(request.has_input(0) && request.has_input(1) && request.has_output(0), "conv2d: x, w or y is absent");
-  const TensorSpec& x = request.inputs[0];
-  const TensorSpec& w = request.inputs[1];
-  const TensorSpec& y = request.outputs[0];
-  expect_compute_dtype(request, "x", x);
-  expect_dtype(request, "w", w, {x.dtype});
-  expect_dtype(request, "y", y, {x.dtype});
-  const ConvGeometry geometry = read_geometry(request, x, w.shape, y);
-  if (request.has_input(2)) {
-    expect_dtype(request, "bias", request.inputs[2], {DType::f32});
-    expect_shape(request, "bias", request.inputs[2], {geometry.o}, "w", w);
-  }
-  const Shape window = {geometry.kh, geometry.kw, geometry.c};
-  if (geometry.pointwise()) return make_linear_forward(request, rows_of(x), geometry.o, geometry.c, x.dtype, window);
-  const LowRank low_rank = read_low_rank(request, 3, window, geometry.o, x.dtype);
-  require(request.outputs.size() == 1 + low_rank.adapters(), "conv2d: ", low_rank.adapters(), " adapters need ",
-          1 + low_rank.adapters(), " outputs, got ", request.outputs.size());
-  for (size_t a = 0; a < low_rank.adapters(); a++) {
-    expect_dtype(request, "h", request.outputs[1 + a], {x.dtype});
-    expect_shape(request, "h", request.outputs[1 + a], with_columns(y.shape, low_rank.ranks[a]), "y", y);
-  }
-  return std::make_unique<Conv2d>(request, geometry, x.dtype, low_rank);
+  const Conv2dOp op = read_conv2d(request);
+  const ConvGeometry& g = op.geometry;
+  if (g.pointwise()) return make_linear_forward(request, {g.out_pixels(), g.o, g.c, op.dtype, op.low_rank});
+  return std::make_unique<Conv2d>(request, op);
 }
 
 LORIKEET_REGISTER_CPU_KERNEL("conv2d", make_conv2d);

@@ -1,6 +1,5 @@
 // conv2d_weight_grad: dw[O, kh, kw, C] += scale * the gradient of a convolution by its weight, summed in f32.
-#include "../../core/checks.h"
-#include "../conv_operands.h"
+#include "../convolution.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
@@ -33,16 +32,8 @@ class Conv2dWeightGrad : public Kernel {
 };
 
 std::unique_ptr<Kernel> make_weight_grad(const KernelRequest& request) {
-  expect_operands(request, {"dy", "x"}, {"dw"});
-  const TensorSpec& dy = request.inputs[0];
-  const TensorSpec& x = request.inputs[1];
-  const TensorSpec& dw = request.outputs[0];
-  expect_compute_dtype(request, "dy", dy);
-  expect_dtype(request, "x", x, {dy.dtype});
-  expect_accumulator(request, "dw", dw);
-  const ConvGeometry geometry = read_geometry(request, x, dw.shape, dy);
-  const float scale = request.instruction.has("scale") ? static_cast<float>(request.instruction.number("scale")) : 1.0f;
-  return std::make_unique<Conv2dWeightGrad>(request, geometry, dy.dtype, scale);
+  const Conv2dWeightGradOp op = read_conv2d_weight_grad(request);
+  return std::make_unique<Conv2dWeightGrad>(request, op.geometry, op.dtype, op.scale);
 }
 
 LORIKEET_REGISTER_CPU_KERNEL("conv2d_weight_grad", make_weight_grad);

@@ -1,6 +1,7 @@
 // sum_rows: the rows of x[.., C] in G equal consecutive groups, each summed: y[G, C], or [C] added to an f32 buffer
 // (G = 1). Rows are summed in f32 in parts of a fixed size, the parts in f64, so the result does not depend on the
 // threads.
+#include "../../core/ops/sum_rows.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
@@ -19,28 +20,12 @@ LORIKEET_CLONES void sum_part(const T* x, int64_t rows, int64_t columns, float* 
 }
 
 std::unique_ptr<Kernel> make_sum_rows(const KernelRequest& request) {
-  expect_operands(request, {"x"}, {"y"});
-  const TensorSpec& x = request.inputs[0];
-  const TensorSpec& y = request.outputs[0];
-  const int64_t groups = request.instruction.integer("groups");
-  const int64_t columns = columns_of(x);
-  const bool accumulate = y.space == Space::buffer;
-  expect_compute_dtype(request, "x", x);
-  require(groups >= 1 && rows_of(x) % groups == 0, "sum_rows: the rows of x ", to_string(x.shape),
-          " do not split into ", groups, " equal groups");
-  if (accumulate) {
-    expect_accumulator(request, "y", y);
-    require(groups == 1, "sum_rows: y ", to_string(y.shape), " lies in a buffer, so groups must be 1, not ", groups);
-    expect_shape(request, "y", y, {columns}, "x", x);
-  } else {
-    expect_dtype(request, "y", y, {x.dtype, DType::f32});
-    expect_shape(request, "y", y, {groups, columns}, "x", x);
-  }
-
-  const int64_t rows = rows_of(x) / groups, parts = pieces_of(rows, kRowsPerPart);
+  const SumRowsOp op = read_sum_rows(request);
+  const int64_t groups = op.groups, rows = op.rows, columns = op.columns, parts = pieces_of(rows, kRowsPerPart);
+  const bool accumulate = op.add;
   request.scratch.reserve(groups * parts * columns * sizeof(float));
-  return by_dtype(x.dtype, [&](auto x_zero) {
-    return by_dtype(y.dtype, [&](auto y_zero) {
+  return by_dtype(request.inputs[0].dtype, [&](auto x_zero) {
+    return by_dtype(request.outputs[0].dtype, [&](auto y_zero) {
       using T = decltype(x_zero);
       using Y = decltype(y_zero);
       return kernel_from([=, scratch = &request.scratch](const Operands& operands) {
