@@ -1,12 +1,11 @@
 // activation: y = f(x) for each element, and its gradient dx = dy f'(x).
 #pragma once
 
+#include "../../native/core/ops/activation.h"
 #include "../launch.cuh"
 #include "../numeric.cuh"
 
 namespace LORIKEET_CUDA {
-
-enum class ActivationKind { silu, gelu, gelu_tanh, quick_gelu };
 
 template <typename T>
 struct Activation {

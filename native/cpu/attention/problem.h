@@ -1,42 +1,23 @@
-// What attention and attention_backward share: reading one instruction's operands and cutting the work.
+// What attention and attention_backward share: where rows of a head lie, and cutting the work.
 #pragma once
 
 #include <algorithm>
 
-#include "../kernel.h"
+#include "../../core/ops/attention.h"
 #include "tiles.h"
 
 namespace lorikeet::cpu::attention {
 
-// Where q, k or v lies: the columns from `column` on of operand `operand`, which has `stride` columns.
-struct Source {
-  size_t operand;
-  int64_t stride;
-  int64_t column;
-};
+struct Problem : AttentionOp {
+  Problem(const AttentionOp& op) : AttentionOp(op) {}
 
-struct Problem {
-  DType dtype;
-  int64_t batch, heads, head_size;
-  int64_t queries, keys;  // per sample
-  bool causal;
-  float scale;
-  size_t sources;  // 1: [q | k | v] in one tensor, 2: q, [k | v], 3: q, k, v
-  Source q, k, v;
-  Shape q_shape, lse_shape;  // of o and lse
-
-  int64_t channels() const { return heads * head_size; }
   int64_t total_heads() const { return batch * heads; }
   int64_t query_blocks() const { return (queries + kTile - 1) / kTile; }
   int64_t key_blocks() const { return (keys + kTile - 1) / kTile; }
 
   // Rows from `row` on of one head (0 .. total_heads - 1); `rows` is the number of rows per sample.
-  Matrix head(const Tensor& tensor, const Source& source, int64_t rows, int64_t head, int64_t row) const;
+  Matrix head(const Tensor& tensor, const AttentionSource& source, int64_t rows, int64_t head, int64_t row) const;
 };
-
-// Reads the first `sources` inputs and the attributes heads, causal and scale. Throws Error for what does not fit
-// together.
-Problem read_problem(const KernelRequest& request, size_t sources);
 
 // n lanes cut into as few tiles as can be, of equal size but the last: 77 become 48 and 29, not 64 and 13, since a
 // single vector of lanes keeps the multipliers only half busy.

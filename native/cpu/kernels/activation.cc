@@ -13,16 +13,9 @@ LORIKEET_CLONES void apply(const T* x, T* y, int64_t n) {
 }
 
 std::unique_ptr<Kernel> make_activation(const KernelRequest& request) {
-  expect_operands(request, {"x"}, {"y"});
-  const TensorSpec& x = request.inputs[0];
-  const TensorSpec& y = request.outputs[0];
-  expect_compute_dtype(request, "x", x);
-  expect_dtype(request, "y", y, {x.dtype});
-  expect_shape(request, "y", y, x.shape, "x", x);
-
-  const int64_t n = elements_of(x.shape);
-  return by_activation(request.instruction.op, request.instruction.text("kind"), [&](auto function) {
-    return by_dtype(x.dtype, [n](auto zero) {
+  const ActivationOp op = read_activation(request);
+  return by_activation(op.kind, [&](auto function) {
+    return by_dtype(op.dtype, [n = op.count](auto zero) {
       using F = decltype(function);
       using T = decltype(zero);
       return kernel_from([n](const Operands& operands) {

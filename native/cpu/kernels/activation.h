@@ -1,9 +1,7 @@
 // The activation functions: value and derivative at one point.
 #pragma once
 
-#include <string>
-
-#include "../../core/error.h"
+#include "../../core/ops/activation.h"
 #include "../math.h"
 
 namespace lorikeet::cpu {
@@ -48,14 +46,16 @@ struct QuickGelu {
   }
 };
 
-// make(Silu{}), make(Gelu{}), ... by the name in the program. Throws Error for an unknown kind.
+// make(Silu{}), make(Gelu{}), ...
 template <typename Make>
-auto by_activation(const std::string& op, const std::string& kind, const Make& make) {
-  if (kind == "silu") return make(Silu{});
-  if (kind == "gelu") return make(Gelu{});
-  if (kind == "gelu_tanh") return make(GeluTanh{});
-  if (kind == "quick_gelu") return make(QuickGelu{});
-  fail(op, ": kind is '", kind, "'; it must be silu, gelu, gelu_tanh or quick_gelu");
+auto by_activation(ActivationKind kind, const Make& make) {
+  switch (kind) {
+    case ActivationKind::silu: return make(Silu{});
+    case ActivationKind::gelu: return make(Gelu{});
+    case ActivationKind::gelu_tanh: return make(GeluTanh{});
+    case ActivationKind::quick_gelu: break;
+  }
+  return make(QuickGelu{});
 }
 
 }  // namespace lorikeet::cpu

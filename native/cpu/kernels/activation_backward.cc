@@ -12,19 +12,9 @@ LORIKEET_CLONES void apply(const T* dy, const T* x, T* dx, int64_t n) {
 }
 
 std::unique_ptr<Kernel> make_activation_backward(const KernelRequest& request) {
-  expect_operands(request, {"dy", "x"}, {"dx"});
-  const TensorSpec& dy = request.inputs[0];
-  const TensorSpec& x = request.inputs[1];
-  const TensorSpec& dx = request.outputs[0];
-  expect_compute_dtype(request, "x", x);
-  expect_dtype(request, "dy", dy, {x.dtype});
-  expect_dtype(request, "dx", dx, {x.dtype});
-  expect_shape(request, "dy", dy, x.shape, "x", x);
-  expect_shape(request, "dx", dx, x.shape, "x", x);
-
-  const int64_t n = elements_of(x.shape);
-  return by_activation(request.instruction.op, request.instruction.text("kind"), [&](auto function) {
-    return by_dtype(x.dtype, [n](auto zero) {
+  const ActivationOp op = read_activation_backward(request);
+  return by_activation(op.kind, [&](auto function) {
+    return by_dtype(op.dtype, [n = op.count](auto zero) {
       using F = decltype(function);
       using T = decltype(zero);
       return kernel_from([n](const Operands& operands) {

@@ -3,7 +3,6 @@
 #include <omp.h>
 
 #include "../attention/problem.h"
-#include "../../core/checks.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
@@ -86,20 +85,7 @@ class Attention final : public Kernel {
 };
 
 std::unique_ptr<Kernel> make_attention(const KernelRequest& request) {
-  const size_t sources = request.inputs.size();
-  if (sources == 1) {
-    expect_operands(request, {"qkv"}, {"o", "lse"});
-  } else if (sources == 2) {
-    expect_operands(request, {"q", "kv"}, {"o", "lse"});
-  } else {
-    expect_operands(request, {"q", "k", "v"}, {"o", "lse"});
-  }
-  const Problem problem = read_problem(request, sources);
-  expect_dtype(request, "o", request.outputs[0], {problem.dtype});
-  expect_shape(request, "o", request.outputs[0], problem.q_shape, "q", request.inputs[0]);
-  expect_dtype(request, "lse", request.outputs[1], {DType::f32});
-  expect_shape(request, "lse", request.outputs[1], problem.lse_shape, "q", request.inputs[0]);
-  return std::make_unique<Attention>(problem, request.scratch);
+  return std::make_unique<Attention>(read_attention(request), request.scratch);
 }
 
 LORIKEET_REGISTER_CPU_KERNEL("attention", make_attention);

@@ -7,7 +7,6 @@
 #include <omp.h>
 
 #include "../attention/problem.h"
-#include "../../core/checks.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
@@ -88,7 +87,7 @@ class AttentionBackward final : public Kernel {
     const Problem& p = problem_;
     const Packed at = packed(slot);
     const int64_t row = block * kTile, rows = std::min(kTile, p.queries - row), d = p.head_size;
-    const Source plain = {0, p.channels(), 0};
+    const AttentionSource plain = {0, p.channels(), 0};
     const Matrix q = p.head(operands.inputs[p.q.operand], p.q, p.queries, first + slot, row);
     const Matrix o = p.head(input(operands, 0), plain, p.queries, first + slot, row);
     const Matrix d_o = p.head(input(operands, 2), plain, p.queries, first + slot, row);
@@ -128,7 +127,8 @@ class AttentionBackward final : public Kernel {
     }
   }
 
-  Matrix gradient(const Operands& operands, const Source& source, int64_t rows, int64_t head, int64_t row) const {
+  Matrix gradient(const Operands& operands, const AttentionSource& source, int64_t rows, int64_t head,
+                  int64_t row) const {
     if (source.operand >= operands.outputs.size() || !operands.outputs[source.operand].data) return {};
     return problem_.head(operands.outputs[source.operand], source, rows, head, row);
   }
@@ -154,28 +154,7 @@ class AttentionBackward final : public Kernel {
 };
 
 std::unique_ptr<Kernel> make_attention_backward(const KernelRequest& request) {
-  const int64_t sources = request.instruction.integer("sources");
-  if (sources == 1) {
-    expect_operands(request, {"qkv", "o", "lse", "do"}, {"dqkv"});
-  } else if (sources == 2) {
-    expect_operands(request, {"q", "kv", "o", "lse", "do"}, {"dq?", "dkv?"});
-  } else {
-    expect_operands(request, {"q", "k", "v", "o", "lse", "do"}, {"dq?", "dk?", "dv?"});
-  }
-  const Problem problem = read_problem(request, static_cast<size_t>(sources));
-  const auto behind = [&](size_t i) -> const TensorSpec& { return request.inputs[problem.sources + i]; };
-  expect_dtype(request, "o", behind(0), {problem.dtype});
-  expect_shape(request, "o", behind(0), problem.q_shape, "q", request.inputs[0]);
-  expect_dtype(request, "lse", behind(1), {DType::f32});
-  expect_shape(request, "lse", behind(1), problem.lse_shape, "q", request.inputs[0]);
-  expect_dtype(request, "do", behind(2), {problem.dtype});
-  expect_shape(request, "do", behind(2), problem.q_shape, "q", request.inputs[0]);
-  for (size_t i = 0; i < request.outputs.size(); i++) {
-    if (!request.has_output(i)) continue;
-    expect_dtype(request, "a gradient", request.outputs[i], {problem.dtype});
-    expect_shape(request, "a gradient", request.outputs[i], request.inputs[i].shape, "its input", request.inputs[i]);
-  }
-  return std::make_unique<AttentionBackward>(problem, request.has_output(0), request.scratch);
+  return std::make_unique<AttentionBackward>(read_attention_backward(request), request.has_output(0), request.scratch);
 }
 
 LORIKEET_REGISTER_CPU_KERNEL("attention_backward", make_attention_backward);

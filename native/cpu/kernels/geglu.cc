@@ -1,4 +1,5 @@
 // geglu: x[.., 2F] -> y[.., F], y = x[:, :F] * gelu(x[:, F:]) with the exact GELU.
+#include "../../core/ops/geglu.h"
 #include "../elementwise.h"
 #include "activation.h"
 
@@ -12,16 +13,9 @@ LORIKEET_CLONES void apply(const T* value, const T* gate, T* y, int64_t n) {
 }
 
 std::unique_ptr<Kernel> make_geglu(const KernelRequest& request) {
-  expect_operands(request, {"x"}, {"y"});
-  const TensorSpec& x = request.inputs[0];
-  const TensorSpec& y = request.outputs[0];
-  expect_compute_dtype(request, "x", x);
-  require(columns_of(x) % 2 == 0, "geglu: x ", to_string(x.shape), " must have an even number of columns");
-  expect_dtype(request, "y", y, {x.dtype});
-  expect_shape(request, "y", y, with_columns(x.shape, columns_of(x) / 2), "x", x);
-
-  const int64_t rows = rows_of(y), columns = columns_of(y);
-  return by_dtype(x.dtype, [=](auto zero) {
+  const GegluOp op = read_geglu(request);
+  const int64_t rows = op.rows, columns = op.columns;
+  return by_dtype(op.dtype, [=](auto zero) {
     using T = decltype(zero);
     return kernel_from([=](const Operands& operands) {
       const T* x = operands.inputs[0].as<const T>();

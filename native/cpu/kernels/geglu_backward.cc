@@ -1,4 +1,5 @@
 // geglu_backward: dx[:, :F] = dy * gelu(gate), dx[:, F:] = dy * value * gelu'(gate), where x = [value | gate].
+#include "../../core/ops/geglu.h"
 #include "../elementwise.h"
 #include "activation.h"
 
@@ -18,19 +19,9 @@ LORIKEET_CLONES void apply(const T* dy, const T* value, const T* gate, T* dvalue
 }
 
 std::unique_ptr<Kernel> make_geglu_backward(const KernelRequest& request) {
-  expect_operands(request, {"dy", "x"}, {"dx"});
-  const TensorSpec& dy = request.inputs[0];
-  const TensorSpec& x = request.inputs[1];
-  const TensorSpec& dx = request.outputs[0];
-  expect_compute_dtype(request, "x", x);
-  require(columns_of(x) % 2 == 0, "geglu_backward: x ", to_string(x.shape), " must have an even number of columns");
-  expect_dtype(request, "dy", dy, {x.dtype});
-  expect_dtype(request, "dx", dx, {x.dtype});
-  expect_shape(request, "dy", dy, with_columns(x.shape, columns_of(x) / 2), "x", x);
-  expect_shape(request, "dx", dx, x.shape, "x", x);
-
-  const int64_t rows = rows_of(dy), columns = columns_of(dy);
-  return by_dtype(x.dtype, [=](auto zero) {
+  const GegluOp op = read_geglu_backward(request);
+  const int64_t rows = op.rows, columns = op.columns;
+  return by_dtype(op.dtype, [=](auto zero) {
     using T = decltype(zero);
     return kernel_from([=](const Operands& operands) {
       const T* dy = operands.inputs[0].as<const T>();

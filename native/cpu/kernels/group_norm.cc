@@ -168,12 +168,7 @@ class GroupNorm final : public Kernel {
 };
 
 std::unique_ptr<Kernel> make_group_norm(const KernelRequest& request) {
-  expect_operands(request, {"x", "gamma", "beta", "shift?"}, {"y", "stats"});
-  const Geometry g = group_norm::read_geometry(request, 0, 3);
-  expect_dtype(request, "y", request.outputs[0], {g.dtype});
-  expect_shape(request, "y", request.outputs[0], request.inputs[0].shape, "x", request.inputs[0]);
-  expect_dtype(request, "stats", request.outputs[1], {DType::f32});
-  expect_shape(request, "stats", request.outputs[1], {g.samples, g.groups, 2}, "x", request.inputs[0]);
+  const Geometry g = group_norm::cut_rows(read_group_norm(request));
   return by_dtype(g.dtype, [&](auto zero) -> std::unique_ptr<Kernel> {
     return std::make_unique<GroupNorm<decltype(zero)>>(g, request.scratch);
   });

@@ -74,8 +74,7 @@ LORIKEET_CLONES void sum_blocks(float* sums, int64_t blocks, int64_t n) {
 template <typename T>
 class GroupNormBackward final : public Kernel {
  public:
-  GroupNormBackward(const Geometry& geometry, bool has_shift, Scratch& scratch)
-      : g_(geometry), has_shift_(has_shift), scratch_(scratch) {
+  GroupNormBackward(const Geometry& geometry, Scratch& scratch) : g_(geometry), scratch_(scratch) {
     // per sample and channel: the table (offset, scale), factor, mean, slope; per block: two sums
     scratch.reserve((g_.samples * 5 + g_.samples * g_.blocks * 2) * g_.channels * 4);
   }
@@ -85,7 +84,7 @@ class GroupNormBackward final : public Kernel {
     const T* x = operands.inputs[1].as<const T>();
     const float* gamma = operands.inputs[2].as<const float>();
     const float* beta = operands.inputs[3].as<const float>();
-    const T* shift = has_shift_ ? operands.inputs[4].as<const T>() : nullptr;
+    const T* shift = g_.has_shift ? operands.inputs[4].as<const T>() : nullptr;
     const float* stats = operands.inputs[5].as<const float>();
     T* dx = operands.outputs[0].as<T>();
     const int64_t channels = g_.channels;
@@ -168,29 +167,13 @@ class GroupNormBackward final : public Kernel {
   }
 
   Geometry g_;
-  bool has_shift_;
   Scratch& scratch_;
 };
 
 std::unique_ptr<Kernel> make_group_norm_backward(const KernelRequest& request) {
-  expect_operands(request, {"dy", "x", "gamma", "beta", "shift?", "stats"}, {"dx?", "dgamma?", "dbeta?"});
-  const Geometry g = group_norm::read_geometry(request, 1, 4);
-  const TensorSpec& x = request.inputs[1];
-  expect_dtype(request, "dy", request.inputs[0], {g.dtype});
-  expect_shape(request, "dy", request.inputs[0], x.shape, "x", x);
-  expect_dtype(request, "stats", request.inputs[5], {DType::f32});
-  expect_shape(request, "stats", request.inputs[5], {g.samples, g.groups, 2}, "x", x);
-  if (request.has_output(0)) {
-    expect_dtype(request, "dx", request.outputs[0], {g.dtype});
-    expect_shape(request, "dx", request.outputs[0], x.shape, "x", x);
-  }
-  for (size_t i = 1; i < 3; i++) {
-    if (!request.has_output(i)) continue;
-    expect_accumulator(request, i == 1 ? "dgamma" : "dbeta", request.outputs[i]);
-    expect_shape(request, i == 1 ? "dgamma" : "dbeta", request.outputs[i], {g.channels}, "x", x);
-  }
+  const Geometry g = group_norm::cut_rows(read_group_norm_backward(request));
   return by_dtype(g.dtype, [&](auto zero) -> std::unique_ptr<Kernel> {
-    return std::make_unique<GroupNormBackward<decltype(zero)>>(g, request.has_input(4), request.scratch);
+    return std::make_unique<GroupNormBackward<decltype(zero)>>(g, request.scratch);
   });
 }
 

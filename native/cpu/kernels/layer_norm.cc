@@ -1,4 +1,5 @@
 // layer_norm: each row of x is normalised over its columns; y = (x - mean) / std * gamma + beta.
+#include "../../core/ops/norms.h"
 #include "../elementwise.h"
 
 #include <cmath>
@@ -27,20 +28,10 @@ LORIKEET_CLONES void normalise_rows(const T* x, int64_t rows, int64_t columns, c
 }
 
 std::unique_ptr<Kernel> make_layer_norm(const KernelRequest& request) {
-  expect_operands(request, {"x", "gamma", "beta"}, {"y", "stats"});
-  const TensorSpec& x = request.inputs[0];
-  const int64_t rows = rows_of(x), columns = columns_of(x);
-  expect_compute_dtype(request, "x", x);
-  for (size_t i = 1; i < 3; i++) {
-    expect_dtype(request, i == 1 ? "gamma" : "beta", request.inputs[i], {DType::f32});
-    expect_shape(request, i == 1 ? "gamma" : "beta", request.inputs[i], {columns}, "x", x);
-  }
-  expect_dtype(request, "y", request.outputs[0], {x.dtype});
-  expect_shape(request, "y", request.outputs[0], x.shape, "x", x);
-  expect_dtype(request, "stats", request.outputs[1], {DType::f32});
-  expect_shape(request, "stats", request.outputs[1], {rows, 2}, "x", x);
-  const double eps = request.instruction.number("eps");
-  return by_dtype(x.dtype, [=](auto zero) {
+  const LayerNormOp op = read_layer_norm(request);
+  const int64_t rows = op.rows, columns = op.columns;
+  const double eps = op.eps;
+  return by_dtype(op.dtype, [=](auto zero) {
     using T = decltype(zero);
     return kernel_from([=](const Operands& operands) {
       const T* x = operands.inputs[0].as<const T>();

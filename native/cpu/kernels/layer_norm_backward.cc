@@ -4,6 +4,7 @@
 //
 // Σ runs over rows, the means over a row's columns. Rows are cut into blocks, whose number follows from the shape
 // alone; the blocks' sums for dgamma and dbeta are added up in order.
+#include "../../core/ops/norms.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
@@ -51,32 +52,14 @@ LORIKEET_CLONES void add_row(const float* from, float* to, int64_t n) {
 }
 
 std::unique_ptr<Kernel> make_layer_norm_backward(const KernelRequest& request) {
-  expect_operands(request, {"dy", "x", "gamma", "stats"}, {"dx?", "dgamma?", "dbeta?"});
-  const TensorSpec& x = request.inputs[1];
-  const int64_t rows = rows_of(x), columns = columns_of(x);
-  expect_compute_dtype(request, "x", x);
-  expect_dtype(request, "dy", request.inputs[0], {x.dtype});
-  expect_shape(request, "dy", request.inputs[0], x.shape, "x", x);
-  expect_dtype(request, "gamma", request.inputs[2], {DType::f32});
-  expect_shape(request, "gamma", request.inputs[2], {columns}, "x", x);
-  expect_dtype(request, "stats", request.inputs[3], {DType::f32});
-  expect_shape(request, "stats", request.inputs[3], {rows, 2}, "x", x);
-  if (request.has_output(0)) {
-    expect_dtype(request, "dx", request.outputs[0], {x.dtype});
-    expect_shape(request, "dx", request.outputs[0], x.shape, "x", x);
-  }
-  for (size_t i = 1; i < 3; i++) {
-    if (!request.has_output(i)) continue;
-    expect_accumulator(request, i == 1 ? "dgamma" : "dbeta", request.outputs[i]);
-    expect_shape(request, i == 1 ? "dgamma" : "dbeta", request.outputs[i], {columns}, "x", x);
-  }
-
+  const LayerNormOp op = read_layer_norm_backward(request);
+  const int64_t rows = op.rows, columns = op.columns;
   const int64_t block_rows = std::max(row_grain(columns), (rows + kMaxBlocks - 1) / kMaxBlocks);
   const int64_t blocks = pieces_of(rows, block_rows);
-  const bool wants_sums = request.has_output(1) || request.has_output(2);
+  const bool wants_sums = op.outputs.dgamma || op.outputs.dbeta;
   if (wants_sums) request.scratch.reserve(blocks * 2 * columns * 4);
   Scratch* scratch = &request.scratch;
-  return by_dtype(x.dtype, [=](auto zero) {
+  return by_dtype(op.dtype, [=](auto zero) {
     using T = decltype(zero);
     return kernel_from([=](const Operands& operands) {
       const T* dy = operands.inputs[0].as<const T>();
