@@ -8,6 +8,14 @@ namespace LORIKEET_CUDA {
 
 static int64_t aligned_up(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
+// The input of the program that an operand is.
+static size_t port_of(const Program& program, const Instruction& instruction, size_t operand) {
+  for (size_t port = 0; port < program.inputs.size(); port++) {
+    if (program.inputs[port].tensor == instruction.inputs[operand]) return port;
+  }
+  fail(instruction.op, ": input ", operand, " must be an input of the program: its values are checked before each run");
+}
+
 CudaEngine::CudaEngine(int card, const EngineOptions& options) : context_(card) {
   require(options.compute_dtype == DType::f32 || options.compute_dtype == DType::bf16,
           "computeDtype must be f32 or bf16");
@@ -142,6 +150,9 @@ void CudaEngine::prepare(Compiled& compiled) {
       Step step;
       step.launch = kernel_registry().find(instruction.op)(request);
       step.profile_slot = profile_.slot(program, instruction);
+      for (const auto& [operand, check] : request.checks()) {
+        compiled.checks.push_back({i, port_of(program, instruction, operand), check});
+      }
       scratch_bytes = std::max(scratch_bytes, request.scratch_bytes());
       compiled.steps.push_back(std::move(step));
     } catch (const std::exception& error) {
@@ -217,6 +228,16 @@ void CudaEngine::bind(Compiled& compiled) {
   }
   compiled.bound = generation_;
   compiled.runs = 0;
+}
+
+void CudaEngine::check_values(const Compiled& compiled) {
+  for (const auto& [instruction, port, check] : compiled.checks) {
+    try {
+      check(compiled.ports.bytes_at(compiled.input_at[port]));
+    } catch (const std::exception& error) {
+      fail_at(compiled.program, instruction, error.what());
+    }
+  }
 }
 
 void CudaEngine::copy_inputs(const Compiled& compiled) {
@@ -312,6 +333,7 @@ NamedValues CudaEngine::run(int handle, const NamedValues& inputs) {
     const Port& port = program.inputs[i];
     copy_in(inputs.at(port.name), program.tensors[port.tensor].dtype, compiled.ports.bytes_at(compiled.input_at[i]));
   }
+  check_values(compiled);
   if (profiling_ || debug_ || compiled.runs++ == 0) {
     launch_all(compiled);
   } else {

@@ -43,9 +43,14 @@ class CudaEngine : public Engine {
     Visible visible;
     size_t profile_slot = 0;
   };
+  struct InputCheck {
+    size_t instruction, port;
+    CudaRequest::InputCheck check;
+  };
   struct Compiled {
     Program program;
     std::vector<Step> steps;
+    std::vector<InputCheck> checks;
     std::vector<std::string> held;  // weights
     PinnedBlock ports;              // values of the inputs, then of the outputs
     std::vector<int64_t> input_at, output_at;
@@ -59,6 +64,7 @@ class CudaEngine : public Engine {
   void lay_out_ports(Compiled& compiled);
   void* address_of(const Program& program, int tensor);
   void bind(Compiled& compiled);
+  void check_values(const Compiled& compiled);
   void copy_inputs(const Compiled& compiled);
   void copy_outputs(const Compiled& compiled);
   void launch_one(Compiled& compiled, size_t index);

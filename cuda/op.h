@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "../native/core/checks.h"
@@ -34,6 +35,12 @@ struct CudaRequest : OpRequest {
   void reserve_scratch(int64_t bytes) const { scratch_bytes_ = std::max(scratch_bytes_, bytes); }
   int64_t scratch_bytes() const { return scratch_bytes_; }
 
+  // An operand that comes from outside and cannot be trusted: before each run `check` looks at its values and throws
+  // Error. Only for inputs of the program, which the host holds before the card does.
+  using InputCheck = std::function<void(const void* values)>;
+  void check_input(size_t operand, InputCheck check) const { checks_.emplace_back(operand, std::move(check)); }
+  const std::vector<std::pair<size_t, InputCheck>>& checks() const { return checks_; }
+
   // A table in the card's memory, which lives as long as what holds the pointer.
   template <typename T>
   std::shared_ptr<const DeviceBlock> constants(const std::vector<T>& values) const {
@@ -45,6 +52,7 @@ struct CudaRequest : OpRequest {
 
  private:
   mutable int64_t scratch_bytes_ = 0;
+  mutable std::vector<std::pair<size_t, InputCheck>> checks_;
 };
 
 using LaunchFactory = std::function<Launch(const CudaRequest&)>;

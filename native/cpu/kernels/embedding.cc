@@ -1,5 +1,5 @@
 // embedding: y[n, l] = token[ids[n, l]] + position[l].
-#include "embedding.h"
+#include "../../core/ops/embedding.h"
 
 #include "../elementwise.h"
 
@@ -13,34 +13,19 @@ LORIKEET_CLONES void add_row(const T* token, const T* position, T* y, int64_t n)
 }
 
 std::unique_ptr<Kernel> make_embedding(const KernelRequest& request) {
-  expect_operands(request, {"ids", "token", "position"}, {"y"});
-  const TensorSpec& ids = request.inputs[0];
-  const TensorSpec& token = request.inputs[1];
-  const TensorSpec& position = request.inputs[2];
-  const TensorSpec& y = request.outputs[0];
-  expect_dtype(request, "ids", ids, {DType::i32});
-  expect_compute_dtype(request, "token", token);
-  expect_dtype(request, "position", position, {token.dtype});
-  expect_dtype(request, "y", y, {token.dtype});
-  require(ids.shape.size() == 2 && token.shape.size() == 2, "embedding: ids ", to_string(ids.shape), " and token ",
-          to_string(token.shape), " must be [N, L] and [V, C]");
-  const int64_t batch = ids.shape[0], length = ids.shape[1], vocabulary = token.shape[0], columns = token.shape[1];
-  expect_shape(request, "position", position, {rows_of(position), columns}, "token", token);
-  require(length <= rows_of(position), "embedding: ids ", to_string(ids.shape), " are longer than position ",
-          to_string(position.shape));
-  expect_shape(request, "y", y, {batch, length, columns}, "ids", ids);
-
-  return by_dtype(token.dtype, [=](auto zero) {
+  const Embedding e = read_embedding(request);
+  return by_dtype(e.dtype, [=](auto zero) {
     using T = decltype(zero);
     return kernel_from([=](const Operands& operands) {
       const int32_t* ids = operands.inputs[0].as<const int32_t>();
       const T* token = operands.inputs[1].as<const T>();
       const T* position = operands.inputs[2].as<const T>();
       T* y = operands.outputs[0].as<T>();
-      expect_ids("embedding", ids, batch, length, vocabulary);
-      parallel_for(batch * length, row_grain(columns), [=](int64_t begin, int64_t end) {
+      expect_ids("embedding", e, ids);
+      parallel_for(e.batch * e.length, row_grain(e.columns), [=](int64_t begin, int64_t end) {
         for (int64_t row = begin; row < end; row++) {
-          add_row(token + ids[row] * columns, position + row % length * columns, y + row * columns, columns);
+          add_row(token + ids[row] * e.columns, position + row % e.length * e.columns, y + row * e.columns,
+                  e.columns);
         }
       });
     });

@@ -1,7 +1,9 @@
 // gaussian_kl: per_sample[n] = mean over z of (mean^2 + exp(logvar) - 1 - logvar) / 2, the divergence of
 // the encoder's Gaussian from the standard normal one; total = mean of per_sample. Summed in f64, in parts of a fixed
 // size.
-#include "gaussian.h"
+#include "../../core/ops/gaussian.h"
+
+#include "../elementwise.h"
 
 namespace lorikeet::cpu {
 namespace {

@@ -1,6 +1,8 @@
 // gaussian_kl_backward: scale * d total / d moments: dmean = f * mean, dlogvar = f * (exp(logvar) - 1) / 2 (0 where the
 // log variance is clamped), f = scale / elements of z.
-#include "gaussian.h"
+#include "../../core/ops/gaussian.h"
+
+#include "../elementwise.h"
 
 namespace lorikeet::cpu {
 namespace {

@@ -1,6 +1,8 @@
 // loss: per_sample[n] = weight[n] * mean of f(pred[n] - target[n]); total = mean of per_sample. Summed in f64, in parts
 // of a fixed size.
-#include "loss.h"
+#include "../../core/ops/loss.h"
+
+#include "../elementwise.h"
 
 namespace lorikeet::cpu {
 namespace {

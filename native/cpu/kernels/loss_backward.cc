@@ -1,5 +1,7 @@
 // loss_backward: dpred = scale * d total / d pred = scale * weight[n] / (N * elements of a sample) * f'(pred - target).
-#include "loss.h"
+#include "../../core/ops/loss.h"
+
+#include "../elementwise.h"
 
 namespace lorikeet::cpu {
 namespace {

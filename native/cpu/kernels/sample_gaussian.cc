@@ -1,5 +1,7 @@
 // sample_gaussian: z = mean + exp(logvar / 2) * eps, with moments = [mean | logvar] in the columns.
-#include "gaussian.h"
+#include "../../core/ops/gaussian.h"
+
+#include "../elementwise.h"
 
 namespace lorikeet::cpu {
 namespace {

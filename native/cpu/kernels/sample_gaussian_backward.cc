@@ -1,5 +1,7 @@
 // sample_gaussian_backward: dmean = dz, dlogvar = dz * eps * exp(logvar / 2) / 2 (0 where the log variance is clamped).
-#include "gaussian.h"
+#include "../../core/ops/gaussian.h"
+
+#include "../elementwise.h"
 
 namespace lorikeet::cpu {
 namespace {
