@@ -92,8 +92,9 @@ __global__ void __launch_bounds__(kThreads) group_norm_stats_kernel(Operands<T> 
   }
 }
 
+// Three blocks a multiprocessor are plenty; left to itself, ptxas saves registers until some of them spill.
 template <typename T, int kWidth, bool kSilu>
-__global__ void __launch_bounds__(kThreads) group_norm_apply_kernel(Operands<T> o) {
+__global__ void __launch_bounds__(kThreads, 3) group_norm_apply_kernel(Operands<T> o) {
   const BlockRows block(o.rows, o.channels);
   const Share<kWidth> share(o.channels);
   if (share.row_lane >= share.row_lanes) return;
