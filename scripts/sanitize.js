@@ -18,6 +18,7 @@ async function main(args) {
   const found = detect()
   check(found, 'cmake-js')
   const out = path.join(root, 'build-asan')
+  process.env.LORIKEET_CUDA = 'off' // what runs on a card no sanitizer of the host sees
   runCmakeJs(found, { out, definitions: { LORIKEET_SANITIZE: 'ON' } })
 
   // Node itself is not instrumented, so the sanitizer's runtime has to be loaded before everything else.

@@ -4,12 +4,13 @@ import { openDevice } from '../../lib/pipeline/device'
 import { loadPipeline } from '../../lib/pipeline/pipeline'
 import type { Values } from '../../lib/pipeline/images'
 import { fixturePath, floats, numbers, readFixtureTensors } from '../helpers/fixture-tensors'
+import { testDevice } from '../helpers/test-device'
 
 const given = readFixtureTensors('sd15-tiny', 'lora_inference', 'lora_inference.safetensors')
 
 export function openTiny(): Promise<Pipeline> {
   return loadPipeline(fixturePath('sd15-tiny', 'model'), {
-    device: openDevice('cpu', { computeDtype: 'f32', threads: 1 }),
+    device: openDevice(testDevice, { computeDtype: 'f32', threads: 1 }),
   })
 }
 

@@ -19,6 +19,7 @@ import { fixturePath } from '../helpers/fixture-tensors'
 import { stepGraph } from '../helpers/step-graph'
 import { batch, readCase, trainerInput } from '../helpers/trainer-cases'
 import { examine } from './plan-oracle'
+import { testDevice } from '../helpers/test-device'
 
 /** Residual blocks x + silu(norm(x)) · wᵀ, each named, ending in a loss; differentiated. */
 function residualNetwork(count: number): Graph {
@@ -188,7 +189,7 @@ test('training with checkpointing takes the planned, smaller arena and gives the
   const shape = { batch: n, height, width, tokens: steps[0]!.context!.shape[1]! }
   const train = async (checkpointing: 'none' | 'blocks') => {
     const pipe = await loadPipeline(fixturePath('sd15-tiny', 'model'), {
-      device: openDevice('cpu', { computeDtype: 'f32', threads: 1 }),
+      device: openDevice(testDevice, { computeDtype: 'f32', threads: 1 }),
     })
     const trainer = await createTrainer(pipe, { ...trainerInput(params), checkpointing })
     await trainer.load(fixturePath('sd15-tiny', 'lora', init))

@@ -4,12 +4,13 @@ import { openDevice, type DeviceOptions } from '../../lib/pipeline/device'
 import type { Values } from '../../lib/pipeline/images'
 import { loadPipeline, type Pipeline } from '../../lib/pipeline/pipeline'
 import { fixturePath, floats, numbers, relativeL2, type FixtureTensor } from './fixture-tensors'
+import { testDevice } from './test-device'
 
 export const tinyModel = fixturePath('sd15-tiny', 'model')
 
 /** f32 unless told. */
 export function loadTiny(computeDtype: DeviceOptions['computeDtype'] = 'f32', location = tinyModel): Promise<Pipeline> {
-  return loadPipeline(location, { device: openDevice('cpu', { computeDtype }) })
+  return loadPipeline(location, { device: openDevice(testDevice, { computeDtype }) })
 }
 
 /** A tensor of floating-point numbers with its shape. */

@@ -6,7 +6,7 @@ import { philoxNormal, philoxUniform } from '../../lib/base/philox'
 import { devices, openEngine, type FileSource, type WeightSource, type WeightSpec } from '../../lib/native'
 import { normals, randomTensor, rounded, tensor } from '../helpers/run-op'
 import { addTensors, portValues, programOf } from '../helpers/run-weights'
-import { testDevice } from '../helpers/test-device'
+import { testDevice, testOnCpu } from '../helpers/test-device'
 
 const folder = mkdtempSync(join(tmpdir(), 'weights-'))
 test.after.always(() => rmSync(folder, { recursive: true }))
@@ -201,7 +201,7 @@ test('what is wrong with a weight is said with its name or file', async (t) => {
 const dtypes = (['f32', 'bf16'] as const).filter((dtype) => devices()[0]!.computeDtypes.includes(dtype))
 
 for (const dtype of dtypes) {
-  test(`a weight is held once, in the kernels' layout while programs use it, in ${dtype}`, async (t) => {
+  testOnCpu(`a weight is held once, in the kernels' layout while programs use it, in ${dtype}`, async (t) => {
     const engine = open()
     const size = dtype === 'f32' ? 4 : 2
     const w = randomTensor(dtype, [192, 128], 1)

@@ -9,10 +9,11 @@ import { createTrainer } from '../../lib/train/trainer'
 import { fixturePath, floats, readFixtureJson, readFixtureTensors, relativeL2 } from '../helpers/fixture-tensors'
 import { inputGradients } from '../helpers/input-gradients'
 import { batch, caseNames, caseTensors, readCase, trainerInput } from '../helpers/trainer-cases'
+import { testDevice } from '../helpers/test-device'
 
 const peer = readFixtureJson<{ bf16: Record<string, Record<string, number>> }>('sd15-tiny', 'bf16_errors.json').bf16
 
-const open = () => loadPipeline(fixturePath('sd15-tiny', 'model'), { device: openDevice('cpu', { computeDtype: 'bf16' }) })
+const open = () => loadPipeline(fixturePath('sd15-tiny', 'model'), { device: openDevice(testDevice, { computeDtype: 'bf16' }) })
 
 const concatenate = (names: readonly string[], tensors: ReadonlyMap<string, { data: ArrayLike<number | bigint> }>) =>
   Float64Array.from(names.flatMap((name) => Array.from(tensors.get(name)?.data ?? [], Number)))

@@ -7,8 +7,9 @@ import { loadPipeline } from '../../lib/pipeline/pipeline'
 import { createTrainer } from '../../lib/train/trainer'
 import { fixturePath, floats, numbers, readFixtureJson, readFixtureTensors, relativeL2 } from '../helpers/fixture-tensors'
 import { batch } from '../helpers/trainer-cases'
+import { testDevice } from '../helpers/test-device'
 
-const open = () => loadPipeline(fixturePath('sd15-tiny', 'model'), { device: openDevice('cpu', { computeDtype: 'f32' }) })
+const open = () => loadPipeline(fixturePath('sd15-tiny', 'model'), { device: openDevice(testDevice, { computeDtype: 'f32' }) })
 
 interface Description {
   params: { loss: number; total_norm: number; norms?: Record<string, number> }
@@ -52,7 +53,7 @@ test('full training of UNet and text encoder from fresh weights lowers the loss'
   const file = path.join(folder, 'tuned.safetensors')
   const trained = trainer.adapter()
   await trainer.save(file)
-  const tuned = await loadPipeline(file, { device: openDevice('cpu', { computeDtype: 'f32' }) })
+  const tuned = await loadPipeline(file, { device: openDevice(testDevice, { computeDtype: 'f32' }) })
   const { latents } = batch(0, false)
   const [live, saved] = [pipe, tuned].map(async (one) => {
     const { context } = await one.encodeText(['a cat', 'a dog'])

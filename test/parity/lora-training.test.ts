@@ -5,6 +5,7 @@ import { createTrainer } from '../../lib/train/trainer'
 import { batch, caseNames, caseTensors, readCase, trainerInput } from '../helpers/trainer-cases'
 import { fixturePath, floats, relativeL2 } from '../helpers/fixture-tensors'
 import { inputGradients } from '../helpers/input-gradients'
+import { testDevice } from '../helpers/test-device'
 
 // Tolerances of the fixtures' descriptions: losses 1e-5, gradients 1e-4 (all together), final weights 1e-4, their change 1e-2.
 
@@ -14,7 +15,7 @@ const concatenate = (names: string[], tensors: ReadonlyMap<string, { data: Array
 for (const name of caseNames)
   test(`five steps of LoRA training equal sd-scripts and PyTorch: ${name}`, async (t) => {
     const { params, init } = readCase(name)
-    const pipe = await loadPipeline(fixturePath('sd15-tiny', 'model'), { device: openDevice('cpu', { computeDtype: 'f32' }) })
+    const pipe = await loadPipeline(fixturePath('sd15-tiny', 'model'), { device: openDevice(testDevice, { computeDtype: 'f32' }) })
     const trainer = await createTrainer(pipe, trainerInput(params))
     t.is(trainer.modules.length, params.modules)
     await trainer.load(fixturePath('sd15-tiny', 'lora', init))

@@ -8,6 +8,7 @@ import { openDevice } from '../../lib/pipeline/device'
 import { resolveRecipe, type Recipe } from '../../lib/recipe'
 import type { TrainEvent, TrainResult } from '../../lib/train/events'
 import { trainRecipe, type TrainOptions } from '../../lib/train/loop'
+import { testDevice } from '../helpers/test-device'
 
 // Results carry the time of the run; with this they are the same from run to run.
 process.env.SOURCE_DATE_EPOCH = '1700000000'
@@ -37,7 +38,7 @@ export async function tinyRun(t: ExecutionContext): Promise<TinyRun> {
     recipe: (overrides = {}) => resolveRecipe(merge(tinyRecipe(folder, pictures), overrides) as never),
     async train(recipe, options = {}) {
       const events: TrainEvent[] = []
-      const device = openDevice('cpu', { computeDtype: 'f32', threads: 1 })
+      const device = openDevice(testDevice, { computeDtype: 'f32', threads: 1 })
       const onEvent = (event: TrainEvent) => {
         events.push(event)
         options.onEvent?.(event)
