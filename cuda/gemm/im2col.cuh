@@ -131,14 +131,13 @@ class WindowOperands {
     if (kLayout == BLayout::k_contiguous || s.channels.divisor == 0) return Dense({}, 0, 0, 0).load_b(s, n, k, tile);
     constexpr int kChunksN = Tile::kBlockN / kPerChunk, kRowsOfB = Tile::kThreads / kChunksN;
     const int thread = static_cast<int>(threadIdx.x), chunk = thread % kChunksN, column = n + chunk * kPerChunk;
-    LORIKEET_UNROLL for (int i = 0; i < Tile::kBlockK / kRowsOfB; i++) {
-      const int tile_row = thread / kChunksN + i * kRowsOfB;
+    const auto load_row = [&](int tile_row, bool in_chunks) {
       const Tap tap(p_, s.channels, k + tile_row);
       const int number = p_.taps.first - tap.row * p_.taps.row_step - tap.column * p_.taps.column_step;
       const int64_t from = tap.channel * s.b_stride + static_cast<int64_t>(number) * s.columns + column;
       const bool any = k + tile_row < s.k && column < s.columns;
       const Shared<T> to = tile + swizzled<kChunksN>(tile_row, chunk) * kPerChunk;
-      if (s.aligned) {
+      if (in_chunks) {
         copy_async(to, s.b + (any ? from : 0), any ? 16 : 0);
       } else {
         Vector<T, kPerChunk> values;
@@ -146,6 +145,13 @@ class WindowOperands {
           values[j] = any && column + j < s.columns ? load(s.b, from + j) : T{};
         }
         store_vector(to, 0, values);
+      }
+    };
+    if (s.aligned) {
+      LORIKEET_UNROLL for (int row = 0; row < Tile::kBlockK; row += kRowsOfB) load_row(thread / kChunksN + row, true);
+    } else {
+      LORIKEET_NO_UNROLL for (int row = 0; row < Tile::kBlockK; row += kRowsOfB) {
+        load_row(thread / kChunksN + row, false);
       }
     }
   }
