@@ -9,14 +9,16 @@ namespace {
 
 template <typename T>
 struct TokenRows {
-  int64_t length, columns;
+  int length;
+  int64_t columns;
   Global<const int32_t> ids;
   Global<const T> token, position;
   Global<T> y;
 
   template <int kWidth>
   __device__ __forceinline__ void run(int64_t i) const {
-    const int64_t row = i / columns, column = i - row * columns;
+    const int row = static_cast<int>(i / columns);
+    const int64_t column = i - row * columns;
     const Vector<T, kWidth> own = load_vector<kWidth>(token, load(ids, row) * columns + column);
     const Vector<T, kWidth> place = load_vector<kWidth>(position, row % length * columns + column);
     Vector<T, kWidth> sum;
@@ -33,7 +35,8 @@ Launch make_embedding(const CudaRequest& request) {
     return [e](const Operands& operands, const LaunchContext& context) {
       const T *token = data<const T>(operands.inputs[1]), *position = data<const T>(operands.inputs[2]);
       T* y = data<T>(operands.outputs[0]);
-      const TokenRows<T> work{e.length, e.columns, data<const int32_t>(operands.inputs[0]), token, position, y};
+      const TokenRows<T> work{static_cast<int>(e.length), e.columns, data<const int32_t>(operands.inputs[0]), token,
+                              position, y};
       launch_elementwise<kPerAccess<T>>("embedding", work, e.batch * e.length * e.columns,
                                         e.columns % kPerAccess<T> == 0 && aligned(token, position, y), context.stream);
     };
