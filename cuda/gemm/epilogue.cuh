@@ -22,7 +22,8 @@ Output<T> output_of(T* data, int64_t stride, int rows, int columns, const float*
 // A warp's tile, whose first element is (row, column) of the output, straight from registers.
 template <class Operands>
 __device__ __forceinline__ void write_sums(const Output<float>& y, const Operands& operands,
-                                           typename MainLoop<Operands>::Sums& sums, int row, int column, Shared<float>) {
+                                           typename MainLoop<Operands>::Sums& sums, int row, int column,
+                                           Shared<float>) {
   using Product = WarpProduct<Operands>;
   Product::visit(sums, [&](int tile_row, int tile_column, const Vector<float, Product::kRun>& values) {
     const int r = row + tile_row, c = column + tile_column;

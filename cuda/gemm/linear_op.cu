@@ -9,7 +9,8 @@
 namespace LORIKEET_CUDA {
 
 int extent(const CudaRequest& request, int64_t value) {
-  require(value <= INT_MAX, request.instruction.op, ": an extent of ", value, " is more than the CUDA devices can count");
+  require(value <= INT_MAX, request.instruction.op, ": an extent of ", value,
+          " is more than the CUDA devices can count");
   return static_cast<int>(value);
 }
 
@@ -79,9 +80,10 @@ Launch linear_weight_grad(const CudaRequest& request, const LinearWeightGradOp& 
       if (n == 0 || k == 0) return;
       const T* dy = data<const T>(operands.inputs[0]) + op.y_column;
       const T* x = data<const T>(operands.inputs[1]) + op.x_column;
-      launch_weight_grad(WeightGrad<T>{rows, n, k, dy, op.y_row, x, op.x_row, op.scale,
-                                       data<float>(operands.outputs[0]), k, parts, static_cast<float*>(context.scratch)},
-                         tile, context.stream);
+      float* dw = data<float>(operands.outputs[0]);
+      float* sums = static_cast<float*>(context.scratch);
+      launch_weight_grad(WeightGrad<T>{rows, n, k, dy, op.y_row, x, op.x_row, op.scale, dw, k, parts, sums}, tile,
+                         context.stream);
     };
   });
 }

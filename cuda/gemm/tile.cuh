@@ -28,8 +28,8 @@ struct TileShape {
 enum class TileChoice { t128x128, t128x64, t64x64, t32x16 };
 
 // In bf16, on tensor cores, warps of 64 x 64 read shared memory least (4 mma for each ldmatrix); three stages of 16 KiB
-// let two blocks share a multiprocessor of 100 KiB. The smaller ones fill cards when the output is small. The last serves
-// the ranks of adapters, products that do nothing but read x: small blocks, much of it on the way.
+// let two blocks share a multiprocessor of 100 KiB. The smaller ones fill cards when the output is small. The last
+// serves the ranks of adapters, products that do nothing but read x: small blocks, much of it on the way.
 template <typename T>
 struct Tiles {
   using T128x128 = TileShape<T, 128, 128, 32, 64, 64, 3>;

@@ -124,7 +124,8 @@ void start_weight_grad(const PartedGrad& p, const Segment<T>& segment, const Par
     using Chosen = Operands<decltype(tile)>;
     constexpr int kRun = WarpProduct<Chosen>::kRun;
     GradOutput y = parts == 1 ? dw : sums;
-    y.aligned = reinterpret_cast<uintptr_t>(y.data.pointer) % (4 * kRun) == 0 && y.stride % kRun == 0 && p.k % kRun == 0;
+    const bool starts = reinterpret_cast<uintptr_t>(y.data.pointer) % (4 * kRun) == 0 && y.stride % kRun == 0;
+    y.aligned = starts && p.k % kRun == 0;
     LaunchShape shape = shape_for<decltype(tile)>(p.n, p.k);
     shape.grid.y = parts;
     launch("weight_grad", &weight_grad_kernel<Chosen>, shape, stream, segments, y, parameters);

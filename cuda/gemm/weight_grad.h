@@ -1,7 +1,7 @@
 // The gradient by a weight, dw += scale * dy^T x, summed over rows in f32: of an adapter's down (dy [rows, rank], x
-// [rows, in]) and up ([rows, out], [rows, rank]) as of a whole layer; and the same of a convolution, where x is what the
-// moving window shows. The rows are shared out among blocks in parts, whose sums a second pass adds in their order: no
-// atomics, the same bits every time.
+// [rows, in]) and up ([rows, out], [rows, rank]) as of a whole layer; and of a convolution, where x is what the moving
+// window shows. The rows are shared out among blocks in parts, whose sums a second pass adds in their order: no atomics,
+// the same bits every time.
 #pragma once
 
 #include "conv2d.h"

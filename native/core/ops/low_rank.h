@@ -24,9 +24,9 @@ struct LowRank {
   size_t adapters() const { return downs.size(); }
 };
 
-// Reads and checks the adapters of an instruction whose inputs from `first` on are the downs and then the ups, and whose
-// outputs are y and the h of each adapter, as y with R columns. `layer` is what every down must be but for its first
-// extent.
+// Reads and checks the adapters of an instruction whose inputs from `first` on are the downs and then the ups, and
+// whose outputs are y and the h of each adapter, as y with R columns. `layer` is what every down must be but for its
+// first extent.
 LowRank read_low_rank(const OpRequest& request, size_t first, const Shape& layer, DType dtype);
 
 // The operands of low_rank_dh: dh [rows, rank] = scale * dy [rows, columns] up, the ups of one adapter.

@@ -157,7 +157,8 @@ void all() {
   test<bf16>("5x2, wide padding", {1, 6, 5, 8, 8, 5, 2, 1, 4, 3, 2, 1, 0}, TileChoice::t64x64);
   test<bf16>("4 channels", {2, 8, 8, 4, 64, 3, 3, 1, 1, 1, 1, 1, 8}, TileChoice::t128x128);
   test<bf16>("3 channels to 5, rank 3", {1, 7, 6, 3, 5, 3, 3, 1, 1, 1, 1, 1, 3}, TileChoice::t64x64);
-  test<bf16>("stride 2 of 40 channels to 136, 128x128", {1, 13, 12, 40, 136, 3, 3, 2, 1, 1, 1, 1, 8}, TileChoice::t128x128);
+  test<bf16>("stride 2 of 40 channels to 136, 128x128", {1, 13, 12, 40, 136, 3, 3, 2, 1, 1, 1, 1, 8},
+             TileChoice::t128x128);
   test<bf16>("stride 2 of 144 channels, 128x64", {1, 12, 12, 144, 24, 3, 3, 2, 1, 1, 1, 1, 0}, TileChoice::t128x64);
   test<bf16>("stride 2 of 3 channels, rank 2", {1, 7, 6, 3, 5, 3, 3, 2, 1, 1, 1, 1, 2}, TileChoice::t64x64);
   test<bf16>("3x3 to a rank", {2, 7, 9, 16, 8, 3, 3, 1, 1, 1, 1, 1, 0}, TileChoice::t32x16);

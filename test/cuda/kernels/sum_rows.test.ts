@@ -15,7 +15,7 @@ test('sum_rows sums rows of any number, width and place, without a fault', (t) =
   }
 })
 
-test('sum_rows reads every row once, in whole sectors, and adds to a sum without a second pass where few rows are', (t) => {
+test('sum_rows reads every row once, in whole sectors; few rows take no second pass', (t) => {
   const { counters, second } = find('f32 to f32 1 x 256 x 128, added')
   t.is(second, 0)
   t.is(counters.dramReadBytes, 4 * (256 * 128 + 128))
@@ -24,6 +24,6 @@ test('sum_rows reads every row once, in whole sectors, and adds to a sum without
   t.is(find('bf16 to f32 1 x 700 x 320, added').second, 1)
 })
 
-test('sum_rows uses shared memory without bank conflicts where rows are aligned', (t) => {
+test('sum_rows uses shared memory without bank conflicts', (t) => {
   for (const one of cases) if (one.counters) t.is(one.counters.conflictFactor, 1, one.case)
 })
