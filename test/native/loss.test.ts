@@ -20,7 +20,7 @@ const kinds: Record<string, Reference> = {
 for (const dtype of dtypes) {
   for (const [kind, { value, slope }] of Object.entries(kinds)) {
     test(`loss ${kind} and its backward agree with double precision in ${dtype}`, async (t) => {
-      for (const shape of [[1, 1], [3, 7], [2, 3, 33], [2, 20011]]) {
+      for (const shape of [[1, 1], [3, 7], [2, 3, 33], [2, 6, 684], [2, 20011]]) {
         const batch = shape[0]!
         const columns = elements(shape) / batch
         const pred = randomTensor(dtype, shape, 1)
@@ -50,7 +50,7 @@ for (const dtype of dtypes) {
   }
 
   test(`sample_gaussian, gaussian_kl and their backwards agree with double precision in ${dtype}`, async (t) => {
-    for (const channels of [1, 4, 33]) {
+    for (const channels of [1, 4, 33, 64]) {
       const shape = [2, 5, 13, channels]
       const [batch, count] = [2, elements(shape)]
       // Mean and log variance side by side; every eleventh log variance is beyond the limits of the clamp.

@@ -6,8 +6,8 @@ const values = (t: TestTensor) => Array.from(t.data!)
 const indices = (n: number) => Array.from({ length: n }, (_, i) => i)
 
 for (const dtype of dtypes) {
-  test(`concat and slice move columns exactly in ${dtype}`, async (t) => {
-    for (const [left, right] of [[1, 7], [33, 1], [7, 33]] as const) {
+  test(`concat, slice and its backward move columns exactly in ${dtype}`, async (t) => {
+    for (const [left, right] of [[1, 7], [33, 1], [7, 33], [8, 16]] as const) {
       const a = randomTensor(dtype, [2, 5, left], 1)
       const b = randomTensor(dtype, [2, 5, right], 2)
       const [y] = await runOp('concat', [a, b], [tensor(dtype, [2, 5, left + right])])
@@ -20,6 +20,8 @@ for (const dtype of dtypes) {
       const whole = tensor(dtype, [2, 5, left + right], y)
       const [back] = await runOp('slice', [whole], [tensor(dtype, [2, 5, right])], { start: left, count: right })
       t.deepEqual(Array.from(back!), values(b))
+      const [spread] = await runOp('slice_backward', [b], [tensor(dtype, [2, 5, left + right])], { start: left })
+      t.deepEqual(Array.from(spread!), rows.flatMap((row) => row.map((v, column) => (column < left ? 0 : v))))
     }
   })
 
@@ -44,7 +46,7 @@ for (const dtype of dtypes) {
   })
 
   test(`upsample_nearest copies the pixel at floor(i H / Ho), its backward sums the copies, in ${dtype}`, async (t) => {
-    const sizes = [[2, 3, 4, 6, 33], [3, 4, 5, 7, 7], [1, 1, 3, 2, 1], [8, 8, 16, 16, 130]] as const
+    const sizes = [[2, 3, 4, 6, 33], [3, 4, 5, 7, 7], [1, 1, 3, 2, 1], [8, 8, 16, 16, 130], [3, 2, 5, 4, 16]] as const
     for (const [h, w, ho, wo, c] of sizes) {
       const x = randomTensor(dtype, [2, h, w, c], 5)
       const dy = randomTensor(dtype, [2, ho, wo, c], 6)
@@ -69,7 +71,7 @@ for (const dtype of dtypes) {
   })
 
   test(`embedding adds token and position, its backward adds to the rows it read, in ${dtype}`, async (t) => {
-    for (const columns of [1, 7, 33, 300]) {
+    for (const columns of [1, 7, 16, 33, 300]) {
       const token = randomTensor(dtype, [9, columns], 7)
       const position = randomTensor(dtype, [6, columns], 8)
       const ids = [3, 3, 0, 8, 1, 8, 8, 3, 3, 0]
