@@ -9,8 +9,8 @@ Launch make_reshape(const CudaRequest& request) {
   const TensorSpec& x = request.inputs[0];
   const TensorSpec& y = request.outputs[0];
   expect_dtype(request, "y", y, {x.dtype});
-  require(elements_of(x.shape) == elements_of(y.shape), "reshape: x ", to_string(x.shape), " and y ", to_string(y.shape),
-          " differ in elements");
+  require(elements_of(x.shape) == elements_of(y.shape), "reshape: x ", to_string(x.shape), " and y ",
+          to_string(y.shape), " differ in elements");
 
   return [bytes = elements_of(x.shape) * bytes_of(x.dtype)](const Operands& operands, const LaunchContext& context) {
     const void* x = operands.inputs[0].data;

@@ -1,6 +1,6 @@
-// Sums of many numbers in two stages: blocks sum parts of one size whatever the card, another kernel sums the parts. The
-// same bits every time, on every card. A thread sums its own share in f32; from there on it is f64, of so few numbers
-// that consumer cards, which have hardly any f64 units, do not mind.
+// Sums of many numbers in two stages: blocks sum parts of one size whatever the card, another kernel sums the parts.
+// The same bits every time, on every card. A thread sums its own share in f32; from there on it is f64, of so few
+// numbers that consumer cards, which have hardly any f64 units, do not mind.
 #pragma once
 
 #include "../launch.cuh"
