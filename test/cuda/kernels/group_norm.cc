@@ -68,7 +68,9 @@ void all() {
       {1, 96, 320, 32, true, false, 0},   // groups of 10 channels begin inside a piece of 8
       {2, 70, 64, 32, true, true, 20},    // ragged rows, several samples, large mean
       {1, 33, 2560, 32, false, false, 0}, // more pieces than threads in f32
-      {3, 5, 36, 6, true, true, 0},       // no whole pieces
+      {3, 5, 36, 6, true, true, 0},       // no whole pieces of 8
+      {2, 40, 33, 3, true, true, 0},      // nor of 4
+      {1, 40, 35, 5, false, false, 0},
       {1, 1, 32, 32, false, false, 0},    // one value a group
       {1, 1100, 32, 4, true, false, 5},   // more blocks than lanes
   };

@@ -7,7 +7,7 @@ test.before(() => {
 })
 
 test('group_norm normalises groups of any width, with shift and SiLU, to one rounding, without a fault', (t) => {
-  t.is(cases.length, 12)
+  t.is(cases.length, 16)
   for (const one of cases) {
     t.is(one.fault, undefined, `${one.case}: ${one.fault?.message}`)
     t.true(one.error <= 1, `${one.case}: ${one.error} of the allowed error`)

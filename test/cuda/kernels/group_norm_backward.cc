@@ -104,7 +104,9 @@ void all() {
   test("", {1, 96, 320, 32, true, false});    // groups of 10 channels begin inside a piece of 8
   test("", {2, 70, 64, 32, true, true});      // ragged rows, several samples
   test("", {1, 33, 2560, 32, false, false});  // more pieces than threads in f32
-  test("", {3, 5, 36, 6, true, true});        // no whole pieces
+  test("", {3, 5, 36, 6, true, true});        // no whole pieces of 8
+  test("", {2, 40, 33, 3, true, true});       // nor of 4
+  test("", {1, 40, 35, 5, false, false});
   test("", {1, 1, 32, 32, false, false});     // one value a group
   test("", {1, 1100, 32, 4, true, false});    // more blocks than lanes
   test(", in place", {2, 70, 64, 32, true, true, true, true, true});

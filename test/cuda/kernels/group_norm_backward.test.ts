@@ -7,7 +7,7 @@ test.before(() => {
 })
 
 test('the gradients of group_norm are those of double, with shift and SiLU, without a fault', (t) => {
-  t.is(cases.length, 18)
+  t.is(cases.length, 22)
   for (const one of cases) {
     t.is(one.fault, undefined, `${one.case}: ${one.fault?.message}`)
     t.true(one.error <= 1, `${one.case}: ${one.error} of the allowed error`)
