@@ -1,7 +1,11 @@
 // Registers the devices: with the kernels that nvcc made one for each card (`cuda`, `cuda:1`, ..), and `cuda-sim`.
 #include <cstdlib>
+#include <fstream>
 
 #include "engine.h"
+#if !defined(__CUDACC__)
+#include "sim/report.h"
+#endif
 
 namespace LORIKEET_CUDA {
 
@@ -57,15 +61,25 @@ static const sim::Card& card_wanted() {
 }
 
 static sim::Mode mode_wanted() {
-  const char* mode = std::getenv("LORIKEET_CUDA_SIM");
-  return mode != nullptr && std::string(mode) == "strict" ? sim::Mode::strict : sim::Mode::fast;
+  const char* value = std::getenv("LORIKEET_CUDA_SIM");
+  const std::string mode = value == nullptr || *value == '\0' ? "fast" : value;
+  if (mode == "fast") return sim::Mode::fast;
+  if (mode == "strict") return sim::Mode::strict;
+  if (mode == "sampled") return sim::Mode::sampled;
+  fail("LORIKEET_CUDA_SIM is '", mode, "'; expected fast, strict or sampled");
 }
 
 Context::Context(int) : machine_(std::make_unique<sim::Machine>(mode_wanted(), card_wanted())) {}
 
+Context::~Context() {
+  const char* file = std::getenv("LORIKEET_CUDA_SIM_REPORT");
+  if (file == nullptr || *file == '\0' || machine_->counters().empty()) return;
+  std::ofstream(file, std::ios::app) << sim::report(machine_->counters(), machine_->card());
+}
+
 Visible::Visible(const Context& context, const OpRequest& request, const Operands& operands) {
   if (context.machine().mode() == sim::Mode::fast) return;
-  memory_ = std::make_shared<sim::Memory>();
+  memory_ = std::make_shared<sim::Memory>(context.machine().mode() == sim::Mode::strict);
   const auto add = [&](const Tensor& tensor, const std::string& name, sim::Rights rights) {
     if (tensor.bytes() == 0 || memory_->find(tensor.data)) return;  // an output may be an input as well
     const size_t element = static_cast<size_t>(bytes_of(tensor.dtype));

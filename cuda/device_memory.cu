@@ -88,7 +88,7 @@ void DeviceBlock::read(void* to, int64_t offset, int64_t count) const {
 void DeviceBlock::open_to_all() {
 #if !defined(__CUDACC__)
   sim::Machine& machine = sim::Machine::current();
-  if (data_ && machine.mode() == sim::Mode::strict) machine.memory().open(data_);
+  if (data_ && machine.mode() != sim::Mode::fast) machine.memory().open(data_);
 #endif
 }
 

@@ -16,11 +16,15 @@ static size_t port_of(const Program& program, const Instruction& instruction, si
   fail(instruction.op, ": input ", operand, " must be an input of the program: its values are checked before each run");
 }
 
+// What the driver and other programs may still want of the card.
+constexpr int64_t kMargin = int64_t{256} << 20;
+
 CudaEngine::CudaEngine(int card, const EngineOptions& options) : context_(card) {
   require(options.compute_dtype == DType::f32 || options.compute_dtype == DType::bf16,
           "computeDtype must be f32 or bf16");
   const Context::Use use(context_);
   card_ = card_info(card);
+  context_.budget.limit = options.memory_budget > 0 ? options.memory_budget : card_.memory_free - kMargin;
   const char* debug = std::getenv("LORIKEET_CUDA_DEBUG");
   debug_ = debug != nullptr && *debug != '\0' && *debug != '0';
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");

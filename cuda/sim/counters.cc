@@ -38,6 +38,55 @@ void count_global_request(const AccessRecord* lanes, int count, Counters& counte
 
 }  // namespace
 
+void Counters::scale(double factor) {
+  if (factor == 1) return;
+  const auto times = [factor](uint64_t& count) {
+    count = static_cast<uint64_t>(static_cast<double>(count) * factor + 0.5);
+  };
+  const auto global = [&](GlobalTraffic& traffic) {
+    for (uint64_t* count : {&traffic.requests, &traffic.sectors, &traffic.ideal_sectors, &traffic.bytes}) times(*count);
+  };
+  const auto banks = [&](SharedTraffic& traffic) {
+    for (uint64_t* count : {&traffic.requests, &traffic.wavefronts, &traffic.ideal_wavefronts, &traffic.bytes}) {
+      times(*count);
+    }
+  };
+  for (uint64_t* count : {&tensor_instructions, &tensor_flops, &matrix_loads, &warp_operations, &block_barriers,
+                          &warp_barriers, &dram_read_bytes, &dram_written_bytes}) {
+    times(*count);
+  }
+  global(load), global(store), banks(shared);
+  for (auto& [site, traffic] : sites) global(traffic.global), banks(traffic.shared);
+}
+
+void Counters::add(const Counters& other) {
+  const auto banks = [](SharedTraffic& total, const SharedTraffic& more) {
+    total.requests += more.requests;
+    total.wavefronts += more.wavefronts;
+    total.ideal_wavefronts += more.ideal_wavefronts;
+    total.bytes += more.bytes;
+  };
+  launches += other.launches;
+  blocks += other.blocks;
+  threads = other.threads;
+  shared_bytes = std::max(shared_bytes, other.shared_bytes);
+  tensor_instructions += other.tensor_instructions;
+  tensor_flops += other.tensor_flops;
+  matrix_loads += other.matrix_loads;
+  warp_operations += other.warp_operations;
+  block_barriers += other.block_barriers;
+  warp_barriers += other.warp_barriers;
+  dram_read_bytes += other.dram_read_bytes;
+  dram_written_bytes += other.dram_written_bytes;
+  sim::add(load, other.load);
+  sim::add(store, other.store);
+  banks(shared, other.shared);
+  for (const auto& [site, traffic] : other.sites) {
+    sim::add(sites[site].global, traffic.global);
+    banks(sites[site].shared, traffic.shared);
+  }
+}
+
 double Counters::sector_factor() const {
   return ratio(load.sectors + store.sectors, load.ideal_sectors + store.ideal_sectors);
 }

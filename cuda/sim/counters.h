@@ -44,6 +44,9 @@ struct Counters {
   uint64_t dram_read_bytes = 0, dram_written_bytes = 0;  // sectors touched, once a launch
   std::map<Site, SiteTraffic> sites;
 
+  void scale(double factor);           // all but launches, blocks, threads and shared_bytes
+  void add(const Counters& launches);
+
   double sector_factor() const;    // sectors over the ideal, loads and stores; 1 when there were none
   double conflict_factor() const;  // wavefronts over the ideal
 };

@@ -14,8 +14,10 @@
 namespace lorikeet::sim {
 
 enum class Mode {
-  strict,  // every access checked and counted
-  fast,    // no checks; only blocks, barriers and tensor instructions are counted
+  strict,   // every access checked and counted
+  fast,     // no checks; only blocks, barriers and tensor instructions are counted
+  sampled,  // as strict, but of each launch only a few blocks run, and what they did counts for all: results are
+            // worthless, the time that a card would need is an estimate. Races between blocks are not looked for.
 };
 
 // A launch. `body(argument)` is the kernel with its parameters, called once for each thread; beside that stands what was
@@ -36,7 +38,7 @@ class Machine {
  public:
   // `seed`: of the order in which streams run.
   explicit Machine(Mode mode, const Card& card = cards().front(), uint32_t seed = 1)
-      : mode_(mode), card_(card), host_(make_host(seed)) {}
+      : mode_(mode), card_(card), host_(make_host(seed)), memory_(mode == Mode::strict) {}
   Machine(const Machine&) = delete;
   Machine& operator=(const Machine&) = delete;
 
@@ -87,6 +89,9 @@ class Machine {
   Memory& memory() { return memory_; }
   std::map<std::string, Counters>& counters() { return counters_; }  // by kernel
 
+  // What the card has spent on launches so far, at the least (see Roofline); nothing in fast mode.
+  double microseconds() const { return microseconds_; }
+
  private:
   static inline thread_local Machine* current_ = nullptr;
   Mode mode_;
@@ -94,9 +99,10 @@ class Machine {
   std::shared_ptr<Host> host_;
   Memory memory_;
   const Memory* scope_ = nullptr;
-  Buffer nothing_{"a null pointer", nullptr, 0, 1, Rights::read};
+  Buffer nothing_{"a null pointer", nullptr, 0, 1, Rights::read, false};
   uint32_t epoch_ = 0;
   std::map<std::string, Counters> counters_;
+  double microseconds_ = 0;
 };
 
 }  // namespace lorikeet::sim

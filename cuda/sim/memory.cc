@@ -4,13 +4,13 @@
 
 namespace lorikeet::sim {
 
-Buffer::Buffer(std::string name, void* data, size_t bytes, size_t element_bytes, Rights rights)
+Buffer::Buffer(std::string name, void* data, size_t bytes, size_t element_bytes, Rights rights, bool watched)
     : name(std::move(name)),
       data(static_cast<char*>(data)),
       bytes(bytes),
       element_bytes(element_bytes),
       rights(rights),
-      shadow(bytes, std::min<size_t>(element_bytes, 4), false),
+      shadow(watched ? bytes : 0, std::min<size_t>(element_bytes, 4), false),
       read(bytes),
       written(bytes) {}
 
@@ -21,7 +21,7 @@ void Memory::add(const std::string& name, void* data, size_t bytes, size_t eleme
       throw std::invalid_argument("buffer '" + name + "' overlaps '" + other->name + "'");
     }
   }
-  buffers_.push_back(std::make_unique<Buffer>(name, data, bytes, element_bytes, rights));
+  buffers_.push_back(std::make_unique<Buffer>(name, data, bytes, element_bytes, rights, watched_));
 }
 
 void Memory::remove(const void* data) {

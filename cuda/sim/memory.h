@@ -17,8 +17,9 @@ enum class Rights { read, read_write };
 // Sectors (32 bytes) that kernels touched, each counted once: what must come from or go to DRAM at the least.
 class SectorSet {
  public:
-  explicit SectorSet(size_t bytes) : marks_((bytes + 31) / 32) {}
+  explicit SectorSet(size_t bytes) : sectors_((bytes + 31) / 32) {}
   void add(size_t offset, size_t bytes) {
+    if (marks_.empty()) marks_.assign(sectors_, 0);
     for (size_t i = offset / 32; i <= (offset + bytes - 1) / 32; i++) {
       count_ += marks_[i] == 0;
       marks_[i] = 1;
@@ -26,17 +27,19 @@ class SectorSet {
   }
   uint64_t bytes() const { return count_ * 32; }
   void clear() {
-    if (count_ != 0) marks_.assign(marks_.size(), 0);
+    if (count_ != 0) std::vector<uint8_t>().swap(marks_);  // most buffers are not touched again soon
     count_ = 0;
   }
 
  private:
+  size_t sectors_;
   std::vector<uint8_t> marks_;
   uint64_t count_ = 0;
 };
 
 struct Buffer {
-  Buffer(std::string name, void* data, size_t bytes, size_t element_bytes, Rights rights);
+  // `watched`: races are looked for.
+  Buffer(std::string name, void* data, size_t bytes, size_t element_bytes, Rights rights, bool watched);
 
   std::string name;
   char* data;
@@ -54,6 +57,8 @@ struct Buffer {
 
 class Memory {
  public:
+  explicit Memory(bool watched = true) : watched_(watched) {}
+
   // Buffers must not overlap. Throws std::invalid_argument.
   void add(const std::string& name, void* data, size_t bytes, size_t element_bytes, Rights rights);
   void remove(const void* data);  // nothing happens when there is none
@@ -62,6 +67,7 @@ class Memory {
   const std::vector<std::unique_ptr<Buffer>>& buffers() const { return buffers_; }
 
  private:
+  bool watched_;
   std::vector<std::unique_ptr<Buffer>> buffers_;
 };
 

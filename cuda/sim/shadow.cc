@@ -47,6 +47,7 @@ Conflict Shadow::check(const Cell& cell, Touch how, const Clock& clock, const In
 
 Conflict Shadow::touch(size_t offset, size_t bytes, Touch how, const Clock& clock, const Interval& interval,
                        Site site) {
+  if (cells_.empty()) return {};  // nobody watches this memory
   for (size_t i = offset / grain_; i <= (offset + bytes - 1) / grain_; i++) {
     Cell& cell = cells_[i];
     Conflict conflict = check(cell, how, clock, interval);
