@@ -40,8 +40,11 @@ LaunchShape shape_for(int rows, int columns) {
   return shape;
 }
 
+// Of one multiprocessor. Without a number ptxas saves registers for more of them, until some registers spill.
+constexpr int kLeastBlocks = 2;
+
 template <class Operands>
-__global__ void __launch_bounds__(Operands::Tile::kThreads)
+__global__ void __launch_bounds__(Operands::Tile::kThreads, kLeastBlocks)
     matmul_kernel(Segments<typename Operands::Tile::Element> segments, Output<typename Operands::Tile::Element> y,
                   typename Operands::Parameters parameters) {
   using Tile = typename Operands::Tile;

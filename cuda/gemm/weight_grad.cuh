@@ -72,7 +72,7 @@ __device__ __forceinline__ void write_gradient(const GradOutput& y, const typena
 }
 
 template <class Operands>
-__global__ void __launch_bounds__(Operands::Tile::kThreads)
+__global__ void __launch_bounds__(Operands::Tile::kThreads, kLeastBlocks)
     weight_grad_kernel(Segments<typename Operands::Tile::Element> segments, GradOutput y,
                        typename Operands::Parameters parameters) {
   using Tile = typename Operands::Tile;
