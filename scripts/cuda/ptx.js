@@ -4,15 +4,17 @@
  *
  *     node scripts/cuda/ptx.js                      every program in test/cuda/{gemm,attention,kernels}
  *     node scripts/cuda/ptx.js kernels/geglu
+ *     node scripts/cuda/ptx.js test/native/*.test.ts      tests of the ops, on the emulated device, with the addon that
+ *                                                         was built last
  *
  * Needs nvcc, c++filt and nm; without nvcc there is nothing to check, which is no failure.
  */
-const { execFileSync } = require('node:child_process')
+const { execFileSync, spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
-const { root } = require('../sources')
+const { cflags, cudaSources, defines, ldflags, libraries, root, walk } = require('../sources')
 const { findNvcc, flags } = require('./nvcc')
-const { buildProgram, modified, out, ownSources, upToDate, withLock } = require('./sim')
+const { buildProgram, compile: compileHost, link, modified, out, ownSources, upToDate, withLock } = require('./sim')
 
 const folder = path.join(out, 'ptx')
 const tool = 'test/cuda/ptx'
@@ -28,15 +30,27 @@ function programs() {
   )
 }
 
-/**
- * `edit` changes the PTX of the program's kernels before it runs. Returns a report for each launch, and the kernels
- * that were not launched.
- */
+/** `edit` changes the PTX of the program's kernels before it runs. */
 function check(name, edit = (text) => text) {
   const program = buildProgram(name, checking)
+  const sources = ownSources(name).filter((file) => file.endsWith('.cu'))
+  return compare(program, sources, edit, (env) => execFileSync(program, { env, stdio: ['ignore', 'ignore', 'inherit'] }))
+}
+
+/** The tests of the ops, on the emulated device. Whether they pass is not looked at. */
+function checkOps(tests) {
+  const addon = buildAddon()
+  return compare(addon, cudaSources(), (text) => text, (env) => {
+    const device = { LORIKEET_NATIVE: addon, LORIKEET_TEST_DEVICE: 'cuda-sim', LORIKEET_CUDA_SIM: 'strict' }
+    spawnSync('npx', ['ava', ...tests], { cwd: root, env: { ...env, ...device }, stdio: ['ignore', 'ignore', 'inherit'] })
+  })
+}
+
+/** Returns a report for each launch, and the kernels that were not launched. */
+function compare(binary, sources, edit, start) {
+  fs.mkdirSync(folder, { recursive: true })
   const scratch = fs.mkdtempSync(path.join(folder, 'run-'))
   try {
-    const sources = ownSources(name).filter((file) => file.endsWith('.cu'))
     const modules = sources.map((source) => {
       const file = path.join(scratch, `${source.replaceAll('/', '_')}.ptx`)
       fs.writeFileSync(file, edit(fs.readFileSync(compile(source), 'utf8')))
@@ -44,11 +58,10 @@ function check(name, edit = (text) => text) {
     })
     const index = path.join(scratch, 'index')
     const report = path.join(scratch, 'report')
-    const places = [...kernels(program, modules), ...mathematics(compile(functions))]
+    const places = [...kernels(binary, modules), ...mathematics(compile(functions))]
     fs.writeFileSync(index, `${places.join('\n')}\n`)
     fs.writeFileSync(report, '')
-    const env = { ...process.env, LORIKEET_PTX: index, LORIKEET_PTX_REPORT: report }
-    execFileSync(program, { env, stdio: ['ignore', 'ignore', 'inherit'] })
+    start({ ...process.env, LORIKEET_PTX: index, LORIKEET_PTX_REPORT: report })
     const lines = fs.readFileSync(report, 'utf8').split('\n').filter(Boolean)
     const launches = lines.map((line) => JSON.parse(line))
     const used = new Set(launches.map((launch) => launch.entry))
@@ -59,19 +72,30 @@ function check(name, edit = (text) => text) {
   }
 }
 
-/** The interpreter alone, and with what stands between a test program's launches and the emulator. */
-const interpreter = variant((file) => !/^(check|functions|library)\.cc$/.test(file))
-const checking = variant(() => true)
+/** Parameters must lie as on the card. */
+const bare = '-DLORIKEET_BARE_POINTERS'
 
-/** Addresses of functions must be those in the file, and parameters must lie as on the card. */
-function variant(wanted) {
-  const sources = fs.readdirSync(path.join(root, tool)).filter((file) => file.endsWith('.cc') && wanted(file))
-  return {
-    folder: 'ptx',
-    flags: ['-DLORIKEET_BARE_POINTERS', '-fno-pie'],
-    sources: sources.map((file) => `${tool}/${file}`),
-    link: ['-no-pie'],
-  }
+/** The interpreter alone, and with what stands between a test program's launches and the emulator. */
+const interpreter = { folder: 'ptx', flags: [bare], sources: tools(/^(?!check|functions|library).*\.cc$/) }
+const checking = { folder: 'ptx', flags: [bare], sources: tools(/\.cc$/) }
+
+function tools(wanted) {
+  return fs.readdirSync(path.join(root, tool)).filter((file) => wanted.test(file)).map((file) => `${tool}/${file}`)
+}
+
+/** The addon with the check in its emulated device; everything that knows nothing of CUDA comes from build/. */
+function buildAddon() {
+  const built = path.join(root, 'build/CMakeFiles/lorikeet.dir')
+  const rest = ['native', 'cuda/sim'].flatMap((part) => walk(path.join(built, part))).filter((file) => /\.o$/.test(file))
+  if (rest.length === 0) throw new Error('The addon must have been built: npm run build:native')
+  const flags = [...cflags.filter((flag) => !flag.startsWith('-O')), ...defines.map((name) => `-D${name}`), bare]
+  const variant = { folder: 'ptx-addon', flags: [...flags, `-I${path.join(root, 'native')}`] }
+  const addon = path.join(out, 'ptx-addon', 'lorikeet.node')
+  // The lock is let go between files: this takes minutes.
+  const sources = [...cudaSources(), ...checking.sources]
+  const objects = sources.map((file) => withLock(() => compileHost(file, variant)))
+  withLock(() => link([...objects, ...rest], ['-shared', ...ldflags, ...libraries], addon))
+  return addon
 }
 
 /** nvcc's PTX of a file, for the oldest card that we serve. */
@@ -138,20 +162,23 @@ function summary(launches) {
   return [...rows.values()]
 }
 
+function print(title, { launches, unused }) {
+  for (const row of summary(launches)) {
+    const verdict = row.first ? `DIFFERS: ${row.first}` : 'the same bits'
+    console.log(`${title} ${row.kernel}: ${row.launches} launches, ${row.written} elements written, ${verdict}`)
+    if (row.first) process.exitCode = 1
+  }
+  for (const kernel of unused) console.log(`${title}: does not launch ${kernel}`)
+}
+
 if (require.main === module) {
   if (!findNvcc()) {
     console.log('nvcc was not found (PATH, CUDA_PATH, /usr/local/cuda): there is no PTX to check.')
   } else {
-    const names = process.argv.length > 2 ? process.argv.slice(2) : programs()
-    for (const name of names) {
-      const { launches, unused } = check(name)
-      for (const row of summary(launches)) {
-        const verdict = row.first ? `DIFFERS: ${row.first}` : 'the same bits'
-        console.log(`${name} ${row.kernel}: ${row.launches} launches, ${row.written} elements written, ${verdict}`)
-        if (row.first) process.exitCode = 1
-      }
-      for (const kernel of unused) console.log(`${name}: does not launch ${kernel}`)
-    }
+    const names = process.argv.slice(2)
+    const tests = names.filter((name) => name.endsWith('.test.ts'))
+    if (tests.length > 0) print('ops', checkOps(tests))
+    for (const name of names.length > 0 ? names : programs()) if (!tests.includes(name)) print(name, check(name))
   }
 }
 

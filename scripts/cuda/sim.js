@@ -27,7 +27,7 @@ const optimisation = (file) => (/^(cuda\/sim|test\/cuda\/ptx)\//.test(file) ? '-
  * A variant is another program of the same sources: with a folder and flags of its own for all but the emulator, and
  * with more sources.
  */
-const plain = { folder: '', flags: [], sources: [], link: [] }
+const plain = { folder: '', flags: [], sources: [] }
 
 function buildProgram(name, variant = plain) {
   const own = ownSources(name)
@@ -38,11 +38,15 @@ function buildProgram(name, variant = plain) {
       ...[...own, ...variant.sources].map((file) => compile(file, variant)),
       ...emulator.map((file) => compile(`cuda/sim/${file}`, plain)),
     ]
-    if (objects.every((object) => modified(object) <= modified(program))) return
-    fs.mkdirSync(path.dirname(program), { recursive: true })
-    run(compiler, [...objects, ...variant.link, '-o', program])
+    link(objects, [], program)
   })
   return program
+}
+
+function link(objects, arguments_, target) {
+  if (objects.every((object) => modified(object) <= modified(target))) return
+  fs.mkdirSync(path.dirname(target), { recursive: true })
+  run(compiler, [...objects, ...arguments_, '-o', target])
 }
 
 function ownSources(name) {
@@ -114,4 +118,4 @@ if (require.main === module) {
   }
 }
 
-module.exports = { buildProgram, modified, out, ownSources, upToDate, withLock }
+module.exports = { buildProgram, compile, link, modified, out, ownSources, upToDate, withLock }

@@ -1,9 +1,13 @@
 // Stands between the launches of a test program and the emulator: runs each kernel's PTX, puts memory back, runs the
 // kernel in the emulator, and compares every byte of every buffer. Appends a line of JSON for each launch to the file
 // that the environment variable LORIKEET_PTX_REPORT names.
+#include <dlfcn.h>
+#include <link.h>
+
 #include <cstdio>
 #include <cstdlib>
 
+#include "cuda/sim/machine.h"
 #include "library.h"
 
 namespace lorikeet::ptx {
@@ -19,6 +23,14 @@ Contents read(const std::vector<const sim::Buffer*>& buffers) {
 
 void write(const std::vector<const sim::Buffer*>& buffers, const Contents& contents) {
   for (size_t i = 0; i < buffers.size(); i++) std::memcpy(buffers[i]->data, contents[i].data(), contents[i].size());
+}
+
+std::vector<Range> ranges_of(const std::vector<const sim::Buffer*>& buffers) {
+  std::vector<Range> result;
+  for (const sim::Buffer* buffer : buffers) {
+    result.push_back({buffer->name, buffer->data, buffer->bytes, buffer->rights == sim::Rights::read_write});
+  }
+  return result;
 }
 
 // The parameters as the card sees them, side by side.
@@ -71,17 +83,25 @@ std::string compare(const std::vector<const sim::Buffer*>& buffers, const Conten
          (different == 0 ? "" : ",\"first\":" + quoted(first));
 }
 
+// As the symbols of the file that holds it are numbered, in hexadecimal.
+std::string address_of(const void* function) {
+  Dl_info info;
+  link_map* map = nullptr;
+  if (dladdr1(function, &info, reinterpret_cast<void**>(&map), RTLD_DL_LINKMAP) == 0) return "nowhere";
+  char digits[20];
+  std::snprintf(digits, sizeof digits, "%zx", reinterpret_cast<size_t>(function) - map->l_addr);
+  return digits;
+}
+
 void check(sim::Machine& machine, const sim::KernelCall& call) {
   const std::vector<const sim::Buffer*> buffers = machine.buffers();
   const Contents before = read(buffers);
   Contents by_ptx;
   std::string line = "{\"kernel\":" + quoted(call.name);
   try {
-    char address[20];
-    std::snprintf(address, sizeof address, "%zx", reinterpret_cast<size_t>(call.function));
-    const Kernel& kernel = Library::get().kernel(address);
+    const Kernel& kernel = Library::get().kernel(address_of(call.function));
     line += ",\"entry\":" + quoted(kernel.name);
-    run_kernel(kernel, call.shape, parameters_of(kernel, call), buffers);
+    run_kernel(kernel, call.shape, parameters_of(kernel, call), ranges_of(buffers));
     by_ptx = read(buffers);
   } catch (const Error& error) {
     line += ",\"error\":" + quoted(error.what());

@@ -250,8 +250,8 @@ class Decoder {
 std::unique_ptr<Kernel> decode(const Module& module, const Entry& entry) { return Decoder(module, entry).decode(); }
 
 void run_kernel(const Kernel& kernel, const sim::LaunchShape& shape, const std::vector<uint8_t>& parameters,
-                const std::vector<const sim::Buffer*>& buffers) {
-  BlockContext block{kernel, shape.grid, shape.block, dim3(), parameters, buffers, {}};
+                const std::vector<Range>& memory) {
+  BlockContext block{kernel, shape.grid, shape.block, dim3(), parameters, memory, {}};
   for (unsigned index = 0; index < shape.grid.count(); index++) {
     const unsigned x = shape.grid.x, y = shape.grid.y;
     block.index = dim3(index % x, index / x % y, index / x / y);

@@ -161,17 +161,14 @@ char* Warp::locate(const Instruction& instruction, int operand, int lane, size_t
     default: break;
   }
   char* const pointer = reinterpret_cast<char*>(address);
-  const auto inside = [&](const sim::Buffer& buffer) {
-    return pointer >= buffer.data && pointer + bytes <= buffer.data + buffer.bytes;
-  };
-  if (recent_ == nullptr || !inside(*recent_)) {
+  if (recent_ == nullptr || !recent_->contains(pointer, bytes)) {
     recent_ = nullptr;
-    for (const sim::Buffer* buffer : block_.buffers) {
-      if (inside(*buffer)) recent_ = buffer;
+    for (const Range& range : block_.memory) {
+      if (range.contains(pointer, bytes)) recent_ = &range;
     }
   }
   if (recent_ != nullptr) {
-    if (writes && recent_->rights == sim::Rights::read) {
+    if (writes && !recent_->writable) {
       fail(instruction, lane, "writes to '" + recent_->name + "', which may only be read");
     }
     return pointer;
@@ -180,8 +177,8 @@ char* Warp::locate(const Instruction& instruction, int operand, int lane, size_t
     const char* data = reinterpret_cast<const char*>(constant.data());
     if (!writes && pointer >= data && pointer + bytes <= data + constant.size()) return pointer;
   }
-  for (const sim::Buffer* buffer : block_.buffers) {
-    if (buffer->contains(pointer)) fail(instruction, lane, "goes beyond the end of '" + buffer->name + "'");
+  for (const Range& range : block_.memory) {
+    if (range.contains(pointer, 1)) fail(instruction, lane, "goes beyond the end of '" + range.name + "'");
   }
   fail(instruction, lane, "touches memory of no buffer");
 }

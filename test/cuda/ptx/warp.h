@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "cuda/sim/machine.h"
+#include "cuda/sim/block.h"
 #include "module.h"
 
 namespace lorikeet::ptx {
@@ -71,12 +71,22 @@ struct Kernel {
   size_t parameter_bytes = 0, static_shared = 0, local_bytes = 0;  // the dynamic shared memory follows the static
 };
 
+// A part of global memory.
+struct Range {
+  std::string name;
+  char* data;
+  size_t bytes;
+  bool writable;
+
+  bool contains(const char* from, size_t count) const { return from >= data && from + count <= data + bytes; }
+};
+
 // What all warps of a block have in common.
 struct BlockContext {
   const Kernel& kernel;
   dim3 grid, block, index;
   const std::vector<uint8_t>& parameters;
-  const std::vector<const sim::Buffer*>& buffers;
+  const std::vector<Range>& memory;
   std::vector<char> shared;
 };
 
@@ -141,7 +151,7 @@ class Warp {
   std::vector<Part> parts_;  // by address, none twice
   uint32_t living_;
   Copies copies_[32];
-  const sim::Buffer* recent_ = nullptr;
+  const Range* recent_ = nullptr;
 };
 
 }  // namespace lorikeet::ptx

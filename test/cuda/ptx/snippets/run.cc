@@ -19,8 +19,9 @@ int main(int count, char** arguments) {
   const unsigned threads = static_cast<unsigned>(std::atoi(arguments[2]));
   std::vector<uint32_t> words, results(threads);
   for (int i = 3; i < count; i++) words.push_back(static_cast<uint32_t>(std::strtoul(arguments[i], nullptr, 0)));
-  const sim::Buffer from("words", words.data(), words.size() * 4, 4, sim::Rights::read);
-  const sim::Buffer to("results", results.data(), results.size() * 4, 4, sim::Rights::read_write);
+  const std::vector<ptx::Range> memory = {
+      {"words", reinterpret_cast<char*>(words.data()), words.size() * 4, false},
+      {"results", reinterpret_cast<char*>(results.data()), results.size() * 4, true}};
   const void* pointers[] = {words.data(), results.data()};
   std::vector<uint8_t> parameters(sizeof pointers);
   std::memcpy(parameters.data(), pointers, sizeof pointers);
@@ -29,7 +30,7 @@ int main(int count, char** arguments) {
     results.assign(threads, 0);
     try {
       const auto kernel = ptx::decode(module, entry);
-      ptx::run_kernel(*kernel, {dim3(1), dim3(threads), 1024}, parameters, {&from, &to});
+      ptx::run_kernel(*kernel, {dim3(1), dim3(threads), 1024}, parameters, memory);
     } catch (const ptx::Error& caught) {
       for (char c : std::string(caught.what())) error += c == '"' || c == '\\' || c < ' ' ? '\'' : c;
     }
