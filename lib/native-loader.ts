@@ -130,3 +130,9 @@ export function packageRoot(): string {
     if (folder === dirname(folder)) throw new Error(`no package.json of lorikeet above ${__dirname}`)
   }
 }
+
+/** "0.1.0" */
+export function packageVersion(): string {
+  const description: unknown = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8'))
+  return (description as { version: string }).version
+}

@@ -7,6 +7,7 @@
 const { spawn, spawnSync } = require('node:child_process')
 const path = require('node:path')
 const { stripVTControlCharacters } = require('node:util')
+const { emulatedStepTests, opTests } = require('./device-tests')
 const { root } = require('./sources')
 
 async function main(args) {
@@ -21,7 +22,16 @@ async function main(args) {
     console.error('The types do not check; no test was run.')
     return finish({ passed: 0, failed: 1, skipped: 0 })
   }
-  finish(await runAva(args))
+  const counts = [await runAva(args)]
+  if (args.length === 0) counts.push(...(await runEmulated()))
+  finish(counts.reduce((a, b) => ({ passed: a.passed + b.passed, failed: a.failed + b.failed, skipped: a.skipped + b.skipped })))
+}
+
+/** The tests of ops and of training steps once more, on the emulated card: ops with every access checked. */
+async function runEmulated() {
+  console.log('\nOn the emulated card (cuda-sim):')
+  const device = { LORIKEET_TEST_DEVICE: 'cuda-sim' }
+  return [await runAva(opTests, { ...device, LORIKEET_CUDA_SIM: 'strict' }), await runAva(emulatedStepTests, device)]
 }
 
 function finish({ passed, failed, skipped }) {
@@ -29,8 +39,8 @@ function finish({ passed, failed, skipped }) {
   process.exitCode = failed > 0 || passed === 0 ? 1 : 0
 }
 
-/** Runs ava, passing its output on, and counts. `env` and `nodeArgs` serve other ways of running (sanitize.js). */
-function runAva(args, env = {}) {
+/** Runs ava, passing its output on, and counts. `env` serves other ways of running, `onLine` sees each line that ava prints. */
+function runAva(args, { onLine, ...env } = {}) {
   const color = process.stdout.isTTY ? { FORCE_COLOR: '1' } : {}
   const child = spawn(process.execPath, [path.join(root, 'node_modules/ava/entrypoints/cli.mjs'), ...args], {
     cwd: root,
@@ -44,7 +54,10 @@ function runAva(args, env = {}) {
   })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
-    child.on('close', (status) => resolve(count(text, status)))
+    child.on('close', (status) => {
+      if (onLine) stripVTControlCharacters(text).split(/\r?\n/).forEach(onLine)
+      resolve(count(text, status))
+    })
   })
 }
 

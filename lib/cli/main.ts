@@ -1,10 +1,8 @@
 #!/usr/bin/env node
 /** The command line: reads arguments, runs one command, renders what it throws, and gives the exit code. */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import yargs, { type Argv } from 'yargs'
 import { exitCodes, LorikeetError } from '../base/errors'
-import { packageRoot } from '../native-loader'
+import { packageVersion } from '../native-loader'
 import { commands } from './commands'
 import { createRenderer, errorRecord, renderError } from './render'
 
@@ -39,7 +37,7 @@ function parser(args: readonly string[], columns = Math.min(100, process.stdout.
     .demandCommand(1, 1, 'Say which command to run', 'Only one command can be run at a time')
     .recommendCommands()
     .strict()
-    .version(version())
+    .version(packageVersion())
     .alias({ help: 'h' })
     .locale('en')
     .wrap(columns)
@@ -52,11 +50,6 @@ function parser(args: readonly string[], columns = Math.min(100, process.stdout.
         fix: 'See lorikeet --help, or lorikeet COMMAND --help',
       })
     })
-}
-
-export function version(): string {
-  const description: unknown = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8'))
-  return (description as { version: string }).version
 }
 
 /** `lorikeet inspect x | head` closes the pipe early: no error. */

@@ -6,10 +6,9 @@
  *     Negative prompt: ...
  *     Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1, Size: 512x512, Model: name, Clip skip: 2, Version: lorikeet 0.1.0
  */
-import { readFileSync } from 'node:fs'
 import * as path from 'node:path'
 import { samplers } from '../diffusion/samplers'
-import { packageRoot } from '../native-loader'
+import { packageVersion } from '../native-loader'
 import { parsePrompt } from '../text/prompt'
 
 export interface UsedLora {
@@ -52,18 +51,13 @@ export function renderSettings(settings: GenerationSettings): string {
     ['Size', `${settings.width}x${settings.height}`],
     ['Model', quote(settings.model)],
     ...(settings.clipSkip === 1 ? [] : [['Clip skip', settings.clipSkip] as [string, number]]),
-    ['Version', `lorikeet ${version()}`],
+    ['Version', `lorikeet ${packageVersion()}`],
   ]
   return [
     [settings.prompt, ...tags].filter(Boolean).join(' '),
     ...(settings.negativePrompt ? [`Negative prompt: ${settings.negativePrompt}`] : []),
     facts.map(([key, value]) => `${key}: ${value}`).join(', '),
   ].join('\n')
-}
-
-function version(): string {
-  const description: unknown = JSON.parse(readFileSync(path.join(packageRoot(), 'package.json'), 'utf8'))
-  return (description as { version: string }).version
 }
 
 /** Values with commas or colons are written as JSON, as AUTOMATIC1111 does. */

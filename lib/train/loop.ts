@@ -9,7 +9,8 @@ import { removeLeftovers, removeRun, runPaths, type RunPaths } from './checkpoin
 import type { OnEvent, TrainResult } from './events'
 import { isDue, learningRates, rateFactor, trainerInput } from './from-recipe'
 import { openLogs, type LogSink, type StepRecord } from './logs'
-import { nowSeconds, runMetadata, softwareVersion } from './metadata'
+import { packageVersion } from '../native-loader'
+import { nowSeconds, runMetadata } from './metadata'
 import { needsTextEncoder, prepareData, prepareSources, type PreparedData } from './prepare'
 import { checkPrompts, drawSamples } from './preview'
 import { createSaver, prepareFolder, refuseExisting, resumeFrom, type Saver } from './saves'
@@ -158,7 +159,7 @@ async function runFacts({ recipe, pipe, data }: Run) {
     dataset: data.dataset.fingerprint,
     base: Object.fromEntries(fingerprints),
     computeDtype: pipe.device.computeDtype,
-    software: softwareVersion(),
+    software: packageVersion(),
   }
 }
 

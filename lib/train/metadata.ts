@@ -1,10 +1,8 @@
 /** What the LoRA file says about itself. Same run, same text: times apart, which SOURCE_DATE_EPOCH can fix. */
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { resolutionOf, type BatchPlan, type Dataset, type RunLength } from '../dataset'
 import { buildLoraMetadata } from '../formats/lora-metadata'
-import { packageRoot } from '../native-loader'
+import { packageVersion } from '../native-loader'
 import type { BaseModel } from '../pipeline/base-model'
 import type { Device } from '../pipeline/device'
 import type { Recipe } from '../recipe'
@@ -93,13 +91,8 @@ export function runMetadata(source: MetadataSource, step: number): Record<string
     license: output.license,
     tags: output.tags,
     triggerPhrase: output.trigger_phrase ?? triggerWords(dataset),
-    softwareVersion: softwareVersion(),
+    softwareVersion: packageVersion(),
   })
-}
-
-export function softwareVersion(): string {
-  const description: unknown = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8'))
-  return (description as { version: string }).version
 }
 
 /** Groups the files of one run; a resumed run has the same. */

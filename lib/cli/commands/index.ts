@@ -2,6 +2,7 @@
 import type { Command } from '../command'
 import { benchCommand } from './bench'
 import { convertCommand } from './convert'
+import { doctorCommand } from './doctor'
 import { generateCommand } from './generate'
 import { inspectCommand } from './inspect'
 import { planCommand } from './plan'
@@ -14,4 +15,5 @@ export const commands: readonly Command[] = [
   inspectCommand,
   convertCommand,
   benchCommand,
+  doctorCommand,
 ]
