@@ -106,5 +106,6 @@ void launch_sum_rows(const SumRows<T, Y>& p, Stream stream) {
 template void launch_sum_rows(const SumRows<float, float>&, Stream);
 template void launch_sum_rows(const SumRows<bf16, bf16>&, Stream);
 template void launch_sum_rows(const SumRows<bf16, float>&, Stream);
+template void launch_sum_rows(const SumRows<float, bf16>&, Stream);
 
 }  // namespace LORIKEET_CUDA

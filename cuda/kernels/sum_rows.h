@@ -21,6 +21,6 @@ struct SumRows {
 int64_t sum_rows_scratch(int64_t groups, int64_t rows, int64_t columns);
 
 template <typename T, typename Y>
-void launch_sum_rows(const SumRows<T, Y>& problem, Stream stream);  // for Y = T = float or bf16, and to float from bf16
+void launch_sum_rows(const SumRows<T, Y>& problem, Stream stream);  // for T and Y = float or bf16
 
 }  // namespace LORIKEET_CUDA

@@ -65,6 +65,9 @@ const losses: Record<string, (d: number, c: number) => number> = {
   smooth_l1: (d, c) => 2 * (Math.sqrt(d * d + c * c) - c),
 }
 
+/** Where a vector [N, C] of the sample has what belongs to element i of x [N, .., C]. */
+const ofSample = (x: Value, i: number) => Math.floor(i / product(x.shape.slice(1))) * last(x) + (i % last(x))
+
 /** Cross-correlation over channels-last images; a linear layer is the case of one pixel a row and a 1x1 kernel. */
 function correlate(x: Value, w: Value, stride: number, padding: readonly number[]): Value {
   const [n, h, width, c] = x.shape as [number, number, number, number]
@@ -205,6 +208,8 @@ const references: Record<string, Reference> = {
     return [perSample, Float64Array.of(mean(perSample))]
   },
 
+  gate: ([x, z, gate]) => [x!.data.map((v, i) => v + gate!.data[ofSample(x!, i)]! * z!.data[i]!)],
+
   geglu([x]) {
     const f = last(x!) / 2
     return [
@@ -261,7 +266,33 @@ const references: Record<string, Reference> = {
     return [perSample, Float64Array.of(mean(perSample))]
   },
 
+  modulate: ([x, scale, shift]) => [
+    x!.data.map((v, i) => v * (1 + scale!.data[ofSample(x!, i)]!) + shift!.data[ofSample(x!, i)]!),
+  ],
+
   reshape: ([x]) => [x!.data.slice()],
+
+  rms_norm([x, weight], { eps }) {
+    const c = last(x!)
+    const stats = Float64Array.from({ length: x!.data.length / c }, (_, r) => {
+      const row = x!.data.slice(r * c, (r + 1) * c)
+      return 1 / Math.sqrt(mean(row.map((v) => v * v)) + (eps as number))
+    })
+    return [x!.data.map((v, i) => v * stats[Math.floor(i / c)]! * weight!.data[i % c]!), stats]
+  },
+
+  rotary_embedding([x, cos, sin], { inverse }) {
+    const tokens = x!.shape[1]!
+    const ofToken = product(x!.shape.slice(2))
+    return [
+      x!.data.map((v, i) => {
+        const pair = Math.floor((i % (2 * last(cos!))) / 2)
+        const angle = (Math.floor(i / ofToken) % tokens) * last(cos!) + pair
+        const turn = (inverse ? -1 : 1) * sin!.data[angle]!
+        return v * cos!.data[angle]! + (i % 2 === 0 ? -x!.data[i + 1]! * turn : x!.data[i - 1]! * turn)
+      }),
+    ]
+  },
 
   sample_gaussian([moments, eps]) {
     const c = last(eps!)

@@ -15,6 +15,8 @@ import { conv2dWeightGradOp } from './conv2d_weight_grad'
 import { emaOp } from './ema'
 import { embeddingOp } from './embedding'
 import { embeddingBackwardOp } from './embedding_backward'
+import { gateOp } from './gate'
+import { gateBackwardOp } from './gate_backward'
 import { gaussianKlOp } from './gaussian_kl'
 import { gaussianKlBackwardOp } from './gaussian_kl_backward'
 import { gegluOp } from './geglu'
@@ -31,7 +33,12 @@ import { lossOp } from './loss'
 import { lossBackwardOp } from './loss_backward'
 import { lowRankDhOp } from './low_rank_dh'
 import { mixOp } from './mix'
+import { modulateOp } from './modulate'
+import { modulateBackwardOp } from './modulate_backward'
 import { reshapeOp } from './reshape'
+import { rmsNormOp } from './rms_norm'
+import { rmsNormBackwardOp } from './rms_norm_backward'
+import { rotaryEmbeddingOp } from './rotary_embedding'
 import { sampleGaussianOp } from './sample_gaussian'
 import { sampleGaussianBackwardOp } from './sample_gaussian_backward'
 import { sliceOp } from './slice'
@@ -57,6 +64,8 @@ export const ops: readonly OpDefinition[] = [
   emaOp,
   embeddingOp,
   embeddingBackwardOp,
+  gateOp,
+  gateBackwardOp,
   gaussianKlOp,
   gaussianKlBackwardOp,
   gegluOp,
@@ -73,7 +82,12 @@ export const ops: readonly OpDefinition[] = [
   lossBackwardOp,
   lowRankDhOp,
   mixOp,
+  modulateOp,
+  modulateBackwardOp,
   reshapeOp,
+  rmsNormOp,
+  rmsNormBackwardOp,
+  rotaryEmbeddingOp,
   sampleGaussianOp,
   sampleGaussianBackwardOp,
   sliceOp,

@@ -17,6 +17,7 @@ import { upsampleNearest } from '../../../lib/graph/ops/upsample_nearest'
 import { emitOne } from '../../../lib/graph/graph'
 import { normals } from '../../helpers/run-op'
 import type { CaseBuilder, OpCase } from '../check-op'
+import { gateCases, modulateCases, rmsNormCases, rotaryEmbeddingCases } from './dit-cases'
 import { conv2dCases, linearCases } from './product-cases'
 
 /** γ and β as normalisations take them. */
@@ -220,6 +221,8 @@ export const cases: Readonly<Record<string, readonly OpCase[]>> = {
     },
   ],
 
+  gate: gateCases,
+
   geglu: [{ title: 'tokens', build: (b) => geglu(b.graph, b.x('x', [2, 3, 14])) }],
 
   group_norm: groupNormCases,
@@ -256,6 +259,8 @@ export const cases: Readonly<Record<string, readonly OpCase[]>> = {
     },
   })),
 
+  modulate: modulateCases,
+
   reshape: [
     { title: 'an image to tokens', build: (b) => reshape(b.graph, b.x('x', [2, 3, 2, 5]), [2, 6, 5]) },
     {
@@ -266,6 +271,10 @@ export const cases: Readonly<Record<string, readonly OpCase[]>> = {
       },
     },
   ],
+
+  rms_norm: rmsNormCases,
+
+  rotary_embedding: rotaryEmbeddingCases,
 
   sample_gaussian: [
     {
@@ -310,6 +319,7 @@ export const withoutGradient: Readonly<Record<string, { of: string } | { reason:
   conv2d_weight_grad: { of: 'conv2d' },
   embedding_backward: { of: 'embedding' },
   gaussian_kl_backward: { of: 'gaussian_kl' },
+  gate_backward: { of: 'gate' },
   geglu_backward: { of: 'geglu' },
   group_norm_backward: { of: 'group_norm' },
   layer_norm_backward: { of: 'layer_norm' },
@@ -317,6 +327,8 @@ export const withoutGradient: Readonly<Record<string, { of: string } | { reason:
   linear_weight_grad: { of: 'linear' },
   loss_backward: { of: 'loss' },
   low_rank_dh: { of: 'linear' },
+  modulate_backward: { of: 'modulate' },
+  rms_norm_backward: { of: 'rms_norm' },
   sample_gaussian_backward: { of: 'sample_gaussian' },
   slice_backward: { of: 'slice' },
   sum_rows: { of: 'linear' },
