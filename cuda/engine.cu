@@ -117,6 +117,21 @@ void CudaEngine::write_buffer(const std::string& name, int64_t offset, const std
   buffer.block.write(narrowed.data(), offset, static_cast<int64_t>(narrowed.size()));
 }
 
+std::vector<uint8_t> CudaEngine::read_bytes(const std::string& name) {
+  const Context::Use use(context_);
+  const DeviceBlock& block = buffer_named(name).block;
+  std::vector<uint8_t> bytes(static_cast<size_t>(block.bytes()));
+  block.read(bytes.data(), 0, block.bytes());
+  return bytes;
+}
+
+void CudaEngine::write_bytes(const std::string& name, const std::vector<uint8_t>& bytes) {
+  const Context::Use use(context_);
+  DeviceBlock& block = buffer_named(name).block;
+  check_whole(name, block.bytes(), bytes.size());
+  block.write(bytes.data());
+}
+
 int CudaEngine::compile(Program program) {
   const Context::Use use(context_);
   std::map<std::string, int64_t> buffer_bytes;

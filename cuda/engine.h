@@ -25,6 +25,8 @@ class CudaEngine : public Engine {
   void load_buffer(const std::string& name, const std::vector<BufferPiece>& pieces) override;
   std::vector<float> read_buffer(const std::string& name, int64_t offset, int64_t count) override;
   void write_buffer(const std::string& name, int64_t offset, const std::vector<float>& values) override;
+  std::vector<uint8_t> read_bytes(const std::string& name) override;
+  void write_bytes(const std::string& name, const std::vector<uint8_t>& bytes) override;
   int compile(Program program) override;
   void release(int handle) override;
   NamedValues run(int handle, const NamedValues& inputs) override;

@@ -144,6 +144,12 @@ export interface Engine {
   /** Elements from byte `offset` on, rounded to the buffer's dtype. */
   writeBuffer(name: string, offset: number, data: Float32Array): void
 
+  /** All bytes of a buffer, whatever they mean. */
+  readBytes(name: string): Uint8Array
+
+  /** Replaces all bytes of a buffer; there must be as many. */
+  writeBytes(name: string, data: Uint8Array): void
+
   /**
    * Checks a program, creates its kernels, lays out the weights they read, and grows the arena to the program's size.
    * @returns a handle for run and release

@@ -10,15 +10,16 @@
 namespace LORIKEET_CUDA {
 
 // What one block updates: consecutive parameters of one learning rate.
-struct alignas(16) AdamwPiece {
+struct alignas(32) AdamwPiece {
   int64_t start;
+  int64_t state;  // where it begins in m and v; of adamw_8bit, which block of them is its first
+  double weight_decay;
   int32_t count, group;
 };
 
 struct Adamw {
   int pieces;
-  const AdamwPiece* piece;     // [pieces], in device memory
-  const double* weight_decay;  // [pieces], in device memory
+  const AdamwPiece* piece;  // [pieces], in device memory
   double beta1, beta2, eps, max_norm;
   float* params;
   const float* grads;

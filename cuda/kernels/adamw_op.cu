@@ -11,23 +11,20 @@ constexpr int64_t kLongestPiece = 16384;
 Launch make_adamw(const CudaRequest& request) {
   const AdamwStep step = read_adamw(request, kLongestPiece);
   std::vector<AdamwPiece> pieces;
-  std::vector<double> weight_decays;
   for (const AdamwStep::Piece& piece : step.pieces) {
-    pieces.push_back({piece.start, static_cast<int32_t>(piece.count), static_cast<int32_t>(piece.group)});
-    weight_decays.push_back(piece.weight_decay);
+    pieces.push_back({piece.start, piece.state, piece.weight_decay, static_cast<int32_t>(piece.count),
+                      static_cast<int32_t>(piece.group)});
   }
   Adamw fixed{};
   fixed.pieces = static_cast<int>(pieces.size());
-  fixed.beta1 = step.beta1;
-  fixed.beta2 = step.beta2;
-  fixed.eps = step.eps;
-  fixed.max_norm = step.max_norm;
+  fixed.beta1 = step.options.beta1;
+  fixed.beta2 = step.options.beta2;
+  fixed.eps = step.options.eps;
+  fixed.max_norm = step.options.max_norm;
   const bool has_shadow = request.has_output(3);
-  return [=, piece = request.constants(pieces), weight_decay = request.constants(weight_decays)](
-             const Operands& operands, const LaunchContext& context) {
+  return [=, piece = request.constants(pieces)](const Operands& operands, const LaunchContext& context) {
     Adamw p = fixed;
     p.piece = static_cast<const AdamwPiece*>(piece->data());
-    p.weight_decay = static_cast<const double*>(weight_decay->data());
     p.params = data<float>(operands.outputs[0]);
     p.grads = data<const float>(operands.inputs[1]);
     p.m = data<float>(operands.outputs[1]);

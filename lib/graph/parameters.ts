@@ -1,11 +1,12 @@
 /**
  * Trainable parameters: one flat f32 arena of masters (`params`), a second of the same layout for gradients (`grads`),
- * one per optimizer state, and, in bf16, a bf16 copy (`shadow`) that the matrices are read from. The layout is shared
- * by all programs of a run, so it is built once and grows only while the first graph is being built.
+ * and, in bf16, a bf16 copy (`shadow`) that the matrices are read from. The optimizer keeps its state in buffers beside
+ * them, most of the same layout. The layout is shared by all programs of a run, so it is built once and grows only
+ * while the first graph is being built.
  */
 import { LorikeetError } from '../base/errors'
 import { createTensor } from './graph'
-import { elements, type ComputeDType, type Tensor } from './tensor'
+import { bytesOf, elements, type ComputeDType, type Tensor } from './tensor'
 
 /** How a parameter starts when no file gives it. */
 export type Initializer =
@@ -81,13 +82,30 @@ export function flatBuffer(set: ParameterSet, name: string): Tensor {
   return createTensor(name, [set.elements], dtype, { space: 'buffer', name, offset: 0 })
 }
 
-/** Bytes of each buffer that training with `slots` optimizer states per parameter needs. */
-export function bufferBytes(set: ParameterSet, slots: readonly string[]): Map<string, number> {
+/** A buffer that training keeps from update to update besides the parameters, and a checkpoint holds. */
+export interface StateBuffer {
+  name: string
+  /** i32 where it holds anything but f32 values: words, whose meaning only the op knows. */
+  dtype: 'f32' | 'i32'
+  shape: readonly number[]
+}
+
+/** State with a value for each element of the arena. */
+export function flatState(set: ParameterSet, name: string): StateBuffer {
+  return { name, dtype: 'f32', shape: [set.elements] }
+}
+
+export function stateTensor({ name, dtype, shape }: StateBuffer): Tensor {
+  return createTensor(name, shape, dtype, { space: 'buffer', name, offset: 0 })
+}
+
+/** Bytes of each buffer that training with this state needs. */
+export function bufferBytes(set: ParameterSet, states: readonly StateBuffer[]): Map<string, number> {
   const bytes = new Map<string, number>([
     ['params', set.elements * 4],
     ['grads', set.elements * 4],
   ])
-  for (const slot of slots) bytes.set(slot, set.elements * 4)
+  for (const state of states) bytes.set(state.name, bytesOf(state))
   if (set.dtype === 'bf16') bytes.set('shadow', set.elements * 2)
   return bytes
 }

@@ -5,7 +5,7 @@
 
 export type DType = 'f32' | 'bf16' | 'i32'
 
-/** The dtype of activations and matrices. Accumulation, statistics, losses and optimizer state are always f32. */
+/** The dtype of activations and matrices. Accumulation, statistics and losses are always f32. */
 export type ComputeDType = 'f32' | 'bf16'
 
 /** Where the bytes of a tensor lie when the program runs. */

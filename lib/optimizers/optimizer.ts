@@ -1,7 +1,7 @@
 /** What an optimizer kind is: its options, its state, and the ops of one update over the flat arena. */
 import type { z } from 'zod'
 import type { Graph } from '../graph/graph'
-import type { ParameterSet } from '../graph/parameters'
+import type { ParameterSet, StateBuffer } from '../graph/parameters'
 import type { Tensor } from '../graph/tensor'
 
 export interface UpdateOptions {
@@ -11,11 +11,12 @@ export interface UpdateOptions {
   maxGradNorm: number
 }
 
-export interface OptimizerKind<Options = unknown> {
-  name: string
+export interface OptimizerKind<Options extends { kind: string } = { kind: string }> {
+  /** What a recipe calls it. */
+  name: Options['kind']
   options: z.ZodType<Options>
-  /** Names of the state buffers, each as long as the flat arena, f32. */
-  slots: readonly string[]
+  /** The state, zero at the start. Depends on the parameters, so ask when the layout is complete. */
+  state(set: ParameterSet, options: Options): StateBuffer[]
   /** Length of the scalars input. */
   scalarCount(groups: number): number
   /**

@@ -92,6 +92,7 @@ function expectation(message: string): string | undefined {
     ?.replace(/^expected (one of )?/i, '')
     .replace(/, received .*$/, '')
     .replace(/ to be ([<>]=?)/, ' $1 ')
+    .replace("'undefined' | ", '') // a kind that may be left out
     .replace(/[ ]?\|[ ]?/g, ', ')
     .replace(/["']/g, '')
 }

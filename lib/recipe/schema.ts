@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { datasetSchema } from '../dataset'
 import { multiresNoiseOptions, noiseOffsetOptions } from '../diffusion/noise'
 import { samplers } from '../diffusion/samplers'
-import { adamwOptions } from '../optimizers/adamw'
+import { optimizerOptions } from '../optimizers'
 import { lrSchedules } from '../optimizers/lr-schedules'
 import { adapterSchema, lossSchema, trainerSchema } from './trainer-options'
 
@@ -171,10 +171,7 @@ export const recipeSchema = z
     dataset: datasetSchema.describe('Pictures and captions; see docs/guides/dataset.md'),
     adapter: adapterSchema.prefault({ kind: 'lora' }).describe('What is trained'),
     train: trainSchema.prefault({}).describe('How it is trained'),
-    optimizer: adamwOptions
-      .extend({ kind: adamwOptions.shape.kind.describe('Optimizer') })
-      .prefault({})
-      .describe('How gradients become updates'),
+    optimizer: optimizerOptions.prefault({}).describe('How gradients become updates'),
     lr_schedule: lrScheduleSchema.prefault({}).describe('How the learning rates change'),
     loss: lossSchema.describe('What is minimised'),
     samples: samplesSchema.optional().describe('Pictures drawn during training; none unless set'),

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { loraOptions } from '../adapters/lora'
 import { huberOptions } from '../diffusion/losses/huber'
-import { adamwOptions } from '../optimizers/adamw'
+import { optimizerOptions } from '../optimizers'
 
 const fullOptions = z.strictObject({ kind: z.literal('full').describe('Train every weight of the chosen networks') })
 
@@ -36,7 +36,7 @@ export const trainerSchema = z.strictObject({
     text_encoder: networkSchema.optional(),
     vae: networkSchema.optional().describe('Only with adapter kind full, and alone'),
   }),
-  optimizer: adamwOptions.prefault({}),
+  optimizer: optimizerOptions.prefault({}),
   max_grad_norm: z.number().min(0).default(1).describe('Clip the norm of all gradients together; 0 never clips'),
   ema_decay: z
     .number()

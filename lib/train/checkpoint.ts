@@ -1,6 +1,6 @@
 /**
  * Checkpoints: all that it takes to go on from a step to the same bits. A checkpoint is one safetensors file with the
- * flat arenas (parameters and optimizer state, f32) and, in its metadata, the step and what the run depends on. Random
+ * parameters and the optimizer state, bit for bit, and, in its metadata, the step and what the run depends on. Random
  * numbers and the order of the data are functions of the step, so no generator needs saving.
  *
  *     DIR/NAME.safetensors                     the LoRA, at the end
@@ -12,7 +12,8 @@ import * as fs from 'node:fs'
 import * as path from 'node:path'
 import { z } from 'zod'
 import { LorikeetError } from '../base/errors'
-import { openSafetensors, readTensor, writeSafetensors, type SafetensorsFile } from '../formats/safetensors'
+import { openSafetensors, readTensorRaw, writeSafetensors, type SafetensorsFile } from '../formats/safetensors'
+import { bytesOf } from '../graph/tensor'
 import type { Recipe } from '../recipe'
 import type { Trainer } from './trainer'
 
@@ -31,7 +32,7 @@ const factsSchema = z.object({
   base: z.record(z.string(), z.string()),
   computeDtype: z.enum(['f32', 'bf16']),
   software: z.string(),
-  /** sha256 of each arena. */
+  /** sha256 of each buffer. */
   hashes: z.record(z.string(), z.string()),
 })
 
@@ -85,12 +86,12 @@ export function saveCheckpoint(
   trainer: Trainer,
   facts: Omit<CheckpointFacts, 'version' | 'hashes' | 'updates'>,
 ): void {
-  const hashes = Object.fromEntries(trainer.stateBuffers.map((name) => [name, hashOf(trainer.readState(name))]))
+  const hashes = Object.fromEntries(trainer.stateBuffers.map(({ name }) => [name, hashOf(trainer.readState(name))]))
   const complete: CheckpointFacts = { version: 1, ...facts, updates: trainer.updates, hashes }
-  const tensors = trainer.stateBuffers.map((name) => ({
+  const tensors = trainer.stateBuffers.map(({ name, dtype, shape }) => ({
     name,
-    dtype: 'F32' as const,
-    shape: [trainer.elements],
+    dtype: dtype === 'i32' ? ('I32' as const) : ('F32' as const),
+    shape,
     data: () => trainer.readState(name),
   }))
   writeSafetensors(file, tensors, { [metadataKey]: JSON.stringify(complete) })
@@ -113,30 +114,29 @@ function factsOf(file: SafetensorsFile): CheckpointFacts {
 export async function restoreCheckpoint(checkpoint: string, trainer: Trainer): Promise<CheckpointFacts> {
   const file = openSafetensors(checkpoint)
   const facts = factsOf(file)
-  for (const name of trainer.stateBuffers) {
-    const values = readTensor(file, name)
-    if (values.length !== trainer.elements)
+  for (const state of trainer.stateBuffers) {
+    const { name } = state
+    const bytes = readTensorRaw(file, name)
+    if (bytes.length !== bytesOf(state))
       throw new LorikeetError('input', 'the checkpoint is of another adapter', {
         where: checkpoint,
-        expected: `${trainer.elements} values`,
-        received: String(values.length),
+        expected: `${bytesOf(state)} bytes of ${name}`,
+        received: String(bytes.length),
       })
-    if (hashOf(values) !== facts.hashes[name])
+    if (hashOf(bytes) !== facts.hashes[name])
       throw new LorikeetError('input', 'the checkpoint is damaged', {
         where: checkpoint,
         fix: 'Remove it to resume from the one before',
       })
-    trainer.writeState(name, values)
+    trainer.writeState(name, bytes)
   }
   trainer.updates = facts.updates
   await trainer.refresh()
   return facts
 }
 
-function hashOf(values: Float32Array): string {
-  return createHash('sha256')
-    .update(new Uint8Array(values.buffer, values.byteOffset, values.byteLength))
-    .digest('hex')
+function hashOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
 }
 
 /**

@@ -1,10 +1,10 @@
 /** The memory plan of a training run, per category, before anything is allocated. Needs no addon. */
 import { bufferBytes } from '../graph/parameters'
 import { planMemory } from '../graph/passes/plan'
-import { elements } from '../graph/tensor'
+import { bytesOf, elements } from '../graph/tensor'
 import type { WeightRequest } from '../models/scope'
 import { formatShape, type StepShape } from './objective'
-import { buildStep, buildUpdate, stateSlots, type StepContext } from './step'
+import { buildStep, buildUpdate, stateBuffers, type StepContext } from './step'
 
 export interface TrainingPlan {
   /** Bytes by category. */
@@ -32,14 +32,14 @@ export function planTraining(context: StepContext, shapes: readonly StepShape[])
     return { shape: formatShape(shape), arena: plan.arenaBytes, lowerBound: plan.lowerBound, peakOp: `${plan.peak.phase} ${plan.peak.name}`, flops }
   })
   const update = planMemory(buildUpdate(context)).arenaBytes
-  const slots = stateSlots(context.options)
-  const buffers = bufferBytes(context.set, slots)
+  const states = stateBuffers(context)
+  const buffers = bufferBytes(context.set, states)
   const weights = [...requests.values()].filter((request) => !context.set.parameters.has(request.name))
   const categories = {
     weights: weights.reduce((sum, { shape, precision }) => sum + elements(shape) * (precision === 'f32' || context.dtype === 'f32' ? 4 : 2), 0),
     params: buffers.get('params') ?? 0,
     grads: buffers.get('grads') ?? 0,
-    optimizer: slots.reduce((sum, slot) => sum + (buffers.get(slot) ?? 0), 0),
+    optimizer: states.reduce((sum, state) => sum + bytesOf(state), 0),
     shadow: buffers.get('shadow') ?? 0,
     arena: Math.max(update, ...steps.map((step) => step.arena)),
   }

@@ -5,6 +5,7 @@ import { LorikeetError } from '../base/errors'
 import { formatBytes } from '../base/units'
 import { writeSafetensors } from '../formats/safetensors'
 import { modelHashes } from '../formats/model-hashes'
+import { bytesOf } from '../graph/tensor'
 import type { Recipe } from '../recipe'
 import { findChanges, type RunFacts } from './changes'
 import {
@@ -74,7 +75,8 @@ function withLastGood(error: LorikeetError, last: string): LorikeetError {
 
 /** @throws LorikeetError (failed) when the folder cannot be made, or has no room for a result and two checkpoints */
 export function prepareFolder(paths: RunPaths, trainer: Pick<Trainer, 'elements' | 'stateBuffers'>): void {
-  const needed = trainer.elements * 4 * (trainer.stateBuffers.length * 2 + 1)
+  const checkpoint = trainer.stateBuffers.reduce((sum, state) => sum + bytesOf(state), 0)
+  const needed = 2 * checkpoint + trainer.elements * 4
   try {
     mkdirSync(paths.folder, { recursive: true })
   } catch (cause) {

@@ -8,13 +8,13 @@ import { castInto } from '../graph/ops/cast'
 import { clear } from '../graph/ops/clear'
 import { ema } from '../graph/ops/ema'
 import { globalNorm } from '../graph/ops/global_norm'
-import { flatBuffer, type ParameterSet } from '../graph/parameters'
+import { flatBuffer, flatState, stateTensor, type ParameterSet, type StateBuffer } from '../graph/parameters'
 import { autodiff } from '../graph/passes/autodiff'
 import { checkpoint } from '../graph/passes/checkpointing'
 import type { ComputeDType } from '../graph/tensor'
 import type { StableDiffusionConfig } from '../models/families/sd15'
 import { createScope, type AdapterSource, type NetworkName, type Scope, type WeightRequest } from '../models/scope'
-import { adamw } from '../optimizers/adamw'
+import { optimizerOf } from '../optimizers'
 import { buildAutoencoding, buildDenoising, type Objective, type StepShape } from './objective'
 import type { TrainerOptions } from '../recipe/trainer-options'
 
@@ -82,20 +82,24 @@ function openScope(context: StepContext, graph: Graph, network: NetworkName, tra
   return createScope(graph, network, { adapters, ...(isFull && { trainable: set }) })
 }
 
-/** The buffers besides params, grads and shadow, each as long as the flat arena: optimizer state, and the average if asked. */
-export function stateSlots({ ema_decay: decay }: Pick<TrainerOptions, 'ema_decay'>): string[] {
-  return [...adamw.slots, ...(decay === undefined ? [] : ['average'])]
+/** The buffers besides params, grads and shadow: optimizer state, and the average if asked. */
+export function stateBuffers({ set, options }: Pick<StepContext, 'set' | 'options'>): StateBuffer[] {
+  const average = options.ema_decay === undefined ? [] : [averageState(set)]
+  return [...optimizerOf(options.optimizer).state(set, options.optimizer), ...average]
 }
+
+const averageState = (set: ParameterSet) => flatState(set, 'average')
 
 /** grads, scalars -> norm; parameters and optimizer state in place. */
 export function buildUpdate({ set, options, dtype }: StepContext): Graph {
   const graph = createGraph('update', dtype)
   graph.phase = 'update'
   const groups = trainedNetworks(options)
-  const scalars = input(graph, 'scalars', [adamw.scalarCount(groups.length)])
+  const optimizer = optimizerOf(options.optimizer)
+  const scalars = input(graph, 'scalars', [optimizer.scalarCount(groups.length)])
   const norm = globalNorm(graph, flatBuffer(set, 'grads'))
-  adamw.update(graph, set, { norm, scalars }, options.optimizer, { groups, maxGradNorm: options.max_grad_norm })
-  if (options.ema_decay !== undefined) ema(graph, flatBuffer(set, 'params'), flatBuffer(set, 'average'), options.ema_decay)
+  optimizer.update(graph, set, { norm, scalars }, options.optimizer, { groups, maxGradNorm: options.max_grad_norm })
+  if (options.ema_decay !== undefined) ema(graph, flatBuffer(set, 'params'), stateTensor(averageState(set)), options.ema_decay)
   output(graph, 'norm', norm)
   return graph
 }
@@ -110,7 +114,7 @@ export function buildClear({ set, dtype }: StepContext): Graph {
 export function buildAverage({ set, options, dtype }: StepContext): Graph | undefined {
   if (options.ema_decay === undefined) return undefined
   const graph = createGraph('average', dtype)
-  castInto(graph, flatBuffer(set, 'params'), flatBuffer(set, 'average'))
+  castInto(graph, flatBuffer(set, 'params'), stateTensor(averageState(set)))
   return graph
 }
 

@@ -7,10 +7,10 @@ import { createLora, loraModuleName, ranksFromOptions, type RankOf } from '../ad
 import { LorikeetError } from '../base/errors'
 import { parseLoraFile, requireLoraFits, type LoraFile } from '../formats/lora-file'
 import { openSafetensors, readTensor, writeSafetensors, type TensorData } from '../formats/safetensors'
-import { bufferBytes, createParameterSet } from '../graph/parameters'
+import { bufferBytes, createParameterSet, flatState, type StateBuffer } from '../graph/parameters'
 import type { NetworkName, WeightRequest } from '../models/scope'
 import type { Engine } from '../native'
-import { adamw } from '../optimizers/adamw'
+import { optimizerOf } from '../optimizers'
 import { openBaseModel } from '../pipeline/base-model'
 import { compileGraph, type CompiledProgram } from '../pipeline/compile'
 import type { Pipeline } from '../pipeline/pipeline'
@@ -26,7 +26,7 @@ import {
   buildShadow,
   buildStep,
   buildUpdate,
-  stateSlots,
+  stateBuffers,
   trainedNetworks,
   type StepContext,
 } from './step'
@@ -68,11 +68,12 @@ export interface Trainer {
   result(dtype: 'F32' | 'F16' | 'BF16'): Promise<{ tensors: TensorData[]; metadata: Record<string, string> }>
   /** Writes the result, atomically, and reads it back. */
   save(file: string, options?: { metadata?: Record<string, string>; dtype?: 'F32' | 'F16' | 'BF16' }): Promise<void>
-  /** The arenas that a checkpoint needs to hold, each of `elements` f32 values. */
-  readonly stateBuffers: readonly string[]
-  readState(buffer: string): Float32Array
+  /** What a checkpoint needs to hold: the parameters, and what is kept besides them from update to update. */
+  readonly stateBuffers: readonly StateBuffer[]
+  /** The bytes of one, as they lie on the device. */
+  readState(buffer: string): Uint8Array
   /** Call `refresh` when all are written. */
-  writeState(buffer: string, values: Float32Array): void
+  writeState(buffer: string, bytes: Uint8Array): void
   /** Takes over parameters that were written from outside. */
   refresh(): Promise<void>
   /** The memory of these micro-batch shapes, without allocating anything. */
@@ -95,7 +96,7 @@ export async function createTrainer(pipe: Pipeline, input: TrainerInput): Promis
   const survey = buildStep(context, surveyShape(pipe))
   if (context.set.parameters.size === 0)
     throw new LorikeetError('usage', 'nothing would be trained', { fix: 'Choose a network and an adapter that has layers in it' })
-  for (const [name, bytes] of bufferBytes(context.set, stateSlots(options)))
+  for (const [name, bytes] of bufferBytes(context.set, stateBuffers(context)))
     engine.createBuffer(name, bytes, name === 'shadow' ? 'bf16' : 'f32')
   await initialise(pipe, context, survey.requests)
   const { trainer, startAverage } = assemble(pipe, context, survey.requests)
@@ -197,6 +198,7 @@ function assemble(pipe: Pipeline, context: StepContext, requests: readonly Weigh
   const { engine } = runtime
   const { set, options, adapter } = context
   const groups = trainedNetworks(options)
+  const optimizer = optimizerOf(options.optimizer)
   const programs = new Map<string, CompiledProgram>()
   const rules: StepRules = {
     config: context.config,
@@ -236,7 +238,7 @@ function assemble(pipe: Pipeline, context: StepContext, requests: readonly Weigh
       const clearing = { program: await compiled('clear', () => ({ graph: buildClear(context) })), inputs: {} }
       const updating = await compiled('update', () => ({ graph: buildUpdate(context) }))
       const rates = groups.map((group) => (options.networks[group]?.learning_rate ?? 0) * rateFactor)
-      const scalars = adamw.scalars(options.optimizer, trainer.updates + 1, rates)
+      const scalars = optimizer.scalars(options.optimizer, trainer.updates + 1, rates)
       const steps = []
       for (const one of prepared) steps.push({ program: await stepProgram(one, true), inputs: one.inputs })
       const outputs = await engine.run([clearing, ...steps, { program: updating, inputs: { scalars } }])
@@ -276,9 +278,9 @@ function assemble(pipe: Pipeline, context: StepContext, requests: readonly Weigh
       const result = await trainer.result(dtype)
       writeSafetensors(file, result.tensors, { ...metadata, ...result.metadata })
     },
-    stateBuffers: ['params', ...stateSlots(options)],
-    readState: (buffer) => engine.readBuffer(buffer, 0, set.elements),
-    writeState: (buffer, values) => engine.writeBuffer(buffer, 0, values),
+    stateBuffers: [flatState(set, 'params'), ...stateBuffers(context)],
+    readState: (buffer) => engine.readBytes(buffer),
+    writeState: (buffer, bytes) => engine.writeBytes(buffer, bytes),
     async refresh() {
       const shadow = buildShadow(context)
       if (shadow) await engine.run([{ program: await compiled('shadow', () => ({ graph: shadow })), inputs: {} }])
@@ -288,7 +290,7 @@ function assemble(pipe: Pipeline, context: StepContext, requests: readonly Weigh
       runtime.setLive(undefined)
       for (const { handle } of programs.values()) engine.release(handle)
       programs.clear()
-      for (const name of bufferBytes(set, stateSlots(options)).keys()) engine.removeBuffer(name)
+      for (const name of bufferBytes(set, stateBuffers(context)).keys()) engine.removeBuffer(name)
     },
   }
   return { trainer, startAverage }

@@ -181,6 +181,13 @@ std::vector<float> to_floats(const Reader& value) {
   return copied<float>(value.value().As<Napi::TypedArray>());
 }
 
+std::vector<uint8_t> to_bytes(const Reader& value) {
+  const bool right =
+      value.value().IsTypedArray() && value.value().As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
+  if (!right) value.expected("a Uint8Array");
+  return copied<uint8_t>(value.value().As<Napi::TypedArray>());
+}
+
 Values to_values(const Reader& value) {
   if (value.value().IsTypedArray()) {
     const Napi::TypedArray array = value.value().As<Napi::TypedArray>();
@@ -205,6 +212,10 @@ static Napi::Value typed(Napi::Env env, const std::vector<Element>& values) {
 
 Napi::Value from_floats(Napi::Env env, const std::vector<float>& values) {
   return typed<Napi::Float32Array>(env, values);
+}
+
+Napi::Value from_bytes(Napi::Env env, const std::vector<uint8_t>& bytes) {
+  return typed<Napi::Uint8Array>(env, bytes);
 }
 
 Napi::Value from_named_values(Napi::Env env, const NamedValues& values) {

@@ -15,8 +15,10 @@ EngineOptions to_engine_options(const Reader& value);
 Values to_values(const Reader& value);
 NamedValues to_named_values(const Reader& value);
 std::vector<float> to_floats(const Reader& value);
+std::vector<uint8_t> to_bytes(const Reader& value);
 
 Napi::Value from_floats(Napi::Env env, const std::vector<float>& values);
+Napi::Value from_bytes(Napi::Env env, const std::vector<uint8_t>& bytes);
 Napi::Value from_named_values(Napi::Env env, const NamedValues& values);
 
 }  // namespace lorikeet::binding

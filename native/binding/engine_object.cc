@@ -17,6 +17,8 @@ Napi::Function EngineObject::define(Napi::Env env) {
                          InstanceMethod<&EngineObject::load_buffer>("loadBuffer"),
                          InstanceMethod<&EngineObject::read_buffer>("readBuffer"),
                          InstanceMethod<&EngineObject::write_buffer>("writeBuffer"),
+                         InstanceMethod<&EngineObject::read_bytes>("readBytes"),
+                         InstanceMethod<&EngineObject::write_bytes>("writeBytes"),
                          InstanceMethod<&EngineObject::read_weight>("readWeight"),
                          InstanceMethod<&EngineObject::compile>("compile"),
                          InstanceMethod<&EngineObject::release>("release"),
@@ -194,6 +196,19 @@ void EngineObject::write_buffer(const Napi::CallbackInfo& info) {
   const int64_t offset = Reader(info[1], "offset").integer();
   const std::vector<float> values = to_floats(Reader(info[2], "data"));
   now([&](Engine& engine) { engine.write_buffer(name, offset, values); });
+}
+
+Napi::Value EngineObject::read_bytes(const Napi::CallbackInfo& info) {
+  const std::string name = Reader(info[0], "name").text();
+  std::vector<uint8_t> bytes;
+  now([&](Engine& engine) { bytes = engine.read_bytes(name); });
+  return from_bytes(info.Env(), bytes);
+}
+
+void EngineObject::write_bytes(const Napi::CallbackInfo& info) {
+  const std::string name = Reader(info[0], "name").text();
+  const std::vector<uint8_t> bytes = to_bytes(Reader(info[1], "data"));
+  now([&](Engine& engine) { engine.write_bytes(name, bytes); });
 }
 
 Napi::Value EngineObject::read_weight(const Napi::CallbackInfo& info) {

@@ -53,6 +53,8 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   Napi::Value load_buffer(const Napi::CallbackInfo& info);
   Napi::Value read_buffer(const Napi::CallbackInfo& info);
   void write_buffer(const Napi::CallbackInfo& info);
+  Napi::Value read_bytes(const Napi::CallbackInfo& info);
+  void write_bytes(const Napi::CallbackInfo& info);
   Napi::Value read_weight(const Napi::CallbackInfo& info);
   Napi::Value compile(const Napi::CallbackInfo& info);
   void release(const Napi::CallbackInfo& info);

@@ -74,6 +74,8 @@ class Engine {
   virtual void load_buffer(const std::string& name, const std::vector<BufferPiece>& pieces) = 0;
   virtual std::vector<float> read_buffer(const std::string& name, int64_t offset, int64_t count) = 0;
   virtual void write_buffer(const std::string& name, int64_t offset, const std::vector<float>& values) = 0;
+  virtual std::vector<uint8_t> read_bytes(const std::string& name) = 0;  // of a whole buffer, whatever it holds
+  virtual void write_bytes(const std::string& name, const std::vector<uint8_t>& bytes) = 0;
 
   virtual int compile(Program program) = 0;  // returns a handle
   virtual void release(int handle) = 0;

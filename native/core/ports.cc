@@ -91,6 +91,11 @@ void check_range(const std::string& name, int64_t buffer_bytes, int64_t offset, 
           "buffer '", name, "': ", bytes, " bytes at ", offset, " do not lie inside its ", buffer_bytes, " bytes");
 }
 
+void check_whole(const std::string& name, int64_t buffer_bytes, size_t given_bytes) {
+  require(given_bytes == static_cast<size_t>(buffer_bytes), "buffer '", name, "' has ", buffer_bytes, " bytes, not ",
+          given_bytes);
+}
+
 void check_pieces(const std::string& name, int64_t buffer_bytes, DType dtype, const std::vector<BufferPiece>& pieces,
                   SourceFiles& files) {
   for (const BufferPiece& piece : pieces) {

@@ -23,6 +23,7 @@ void check_new_buffer(const std::string& name, int64_t bytes, std::optional<DTyp
 void check_same_buffer(const std::string& name, int64_t bytes, std::optional<DType> dtype, int64_t wanted_bytes,
                        std::optional<DType> wanted_dtype);  // of one that exists already
 void check_range(const std::string& name, int64_t buffer_bytes, int64_t offset, int64_t count, DType dtype);
+void check_whole(const std::string& name, int64_t buffer_bytes, size_t given_bytes);
 void check_pieces(const std::string& name, int64_t buffer_bytes, DType dtype, const std::vector<BufferPiece>& pieces,
                   SourceFiles& files);
 

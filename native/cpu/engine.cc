@@ -85,6 +85,18 @@ void CpuEngine::write_buffer(const std::string& name, int64_t offset, const std:
   narrow(values, dtype, buffer.block.bytes_at(offset));
 }
 
+std::vector<uint8_t> CpuEngine::read_bytes(const std::string& name) {
+  const Block& block = buffer_named(name).block;
+  const uint8_t* from = reinterpret_cast<const uint8_t*>(block.bytes_at(0));
+  return std::vector<uint8_t>(from, from + block.bytes());
+}
+
+void CpuEngine::write_bytes(const std::string& name, const std::vector<uint8_t>& bytes) {
+  const Block& block = buffer_named(name).block;
+  check_whole(name, block.bytes(), bytes.size());
+  std::copy(bytes.begin(), bytes.end(), reinterpret_cast<uint8_t*>(block.bytes_at(0)));
+}
+
 // What validate() cannot know: the processor, and the weights of this engine.
 void CpuEngine::check_tensors(const Program& program) const {
   for (size_t i = 0; i < program.tensors.size(); i++) {

@@ -27,7 +27,7 @@ export function tensor(dtype: TestTensor['dtype'], shape: number[], data?: Array
 }
 
 /** A tensor in a buffer, of zeros unless data is given. */
-export function buffer(dtype: ComputeDType, shape: number[], data?: ArrayLike<number>): TestTensor {
+export function buffer(dtype: TestTensor['dtype'], shape: number[], data?: ArrayLike<number>): TestTensor {
   return { ...tensor(dtype, shape, data), buffer: true }
 }
 
@@ -41,7 +41,7 @@ export async function runOp(
   inputs: (TestTensor | undefined)[],
   outputs: (TestTensor | undefined)[],
   attributes: Record<string, number | string | number[]> = {},
-  { threads = 1 } = {},
+  { threads = 1, device = testDevice } = {},
 ): Promise<Float32Array[]> {
   const present = [...new Set([...inputs, ...outputs])].filter((operand) => operand !== undefined)
   const prefix = `run${runs++}.` // buffers keep their size for as long as the engine lives, so each run has its own
@@ -70,11 +70,14 @@ export async function runOp(
     outputs: ports(outputs),
   }
 
-  const engine = engineOf(threads)
+  const engine = engineOf(device, threads)
   const values: Record<string, Values> = {}
   for (const operand of present) {
     const { dtype, shape, data } = operand
-    if (operand.buffer) {
+    if (operand.buffer && dtype === 'i32') {
+      engine.createBuffer(name(operand), elements(shape) * 4)
+      if (data) engine.writeBytes(name(operand), new Uint8Array(Int32Array.from(data).buffer))
+    } else if (operand.buffer) {
       const type = dtype === 'bf16' ? 'bf16' : 'f32'
       engine.createBuffer(name(operand), elements(shape) * (type === 'bf16' ? 2 : 4), type)
       if (data) engine.writeBuffer(name(operand), 0, Float32Array.from(data))
@@ -87,6 +90,8 @@ export async function runOp(
     const [results] = await engine.run([{ program: handle, inputs: values }])
     return outputs.map((operand) => {
       if (!operand) return new Float32Array()
+      if (operand.buffer && operand.dtype === 'i32')
+        return new Int32Array(engine.readBytes(name(operand)).buffer) as Values as Float32Array
       return operand.buffer
         ? engine.readBuffer(name(operand), 0, elements(operand.shape))
         : (results![name(operand)] as Float32Array)
@@ -97,11 +102,12 @@ export async function runOp(
 }
 
 let runs = 0
-const engines = new Map<number, Engine>()
+const engines = new Map<string, Engine>()
 
-function engineOf(threads: number): Engine {
-  const engine = engines.get(threads) ?? openEngine({ device: testDevice, computeDtype: 'f32', threads })
-  engines.set(threads, engine)
+function engineOf(device: string, threads: number): Engine {
+  const key = `${device} ${threads}`
+  const engine = engines.get(key) ?? openEngine({ device, computeDtype: 'f32', threads })
+  engines.set(key, engine)
   return engine
 }
 

@@ -236,6 +236,20 @@ test('buffers are zero at first, keep their bytes, and are read and written by b
   engine.close()
 })
 
+test('a buffer gives and takes its bytes as they are, whatever they mean', (t) => {
+  const engine = open()
+  engine.createBuffer('codes', 12)
+  const bytes = Uint8Array.of(1, 0, 0xa0, 0x7f, 0xff, 0xff, 0xff, 0xff, 0, 0, 0xc0, 0xff) // a signalling NaN, and others
+  engine.writeBytes('codes', bytes)
+  t.deepEqual(engine.readBytes('codes'), bytes)
+  engine.writeBytes('codes', new Uint8Array([0, ...bytes]).subarray(1))
+  t.deepEqual(engine.readBytes('codes'), bytes)
+  t.throws(() => engine.writeBytes('codes', bytes.subarray(1)), { message: /buffer 'codes' has 12 bytes, not 11/ })
+  t.throws(() => engine.writeBytes('codes', new Float32Array(3) as never), { message: /a Uint8Array/ })
+  t.throws(() => engine.readBytes('state'), { message: /buffer 'state' does not exist/ })
+  engine.close()
+})
+
 test('pieces of a buffer are loaded from files and generators', async (t) => {
   const folder = mkdtempSync(join(tmpdir(), 'engine-'))
   const path = join(folder, 'values.bin')

@@ -15,6 +15,8 @@ interface Range {
   count: number
   group: number
   weightDecay: number
+  /** Where it begins in m and v, if elsewhere. */
+  state?: number
 }
 
 /** One step of AdamW in double precision, for the elements of the ranges. */
@@ -50,6 +52,7 @@ async function run(
   const inputs = [params, buffer('f32', size, grads), m, v, ...small]
   const attributes = {
     start: ranges.map((range) => range.start),
+    state: ranges.map((range) => range.state ?? range.start),
     count: ranges.map((range) => range.count),
     group: ranges.map((range) => range.group),
     weight_decay: ranges.map((range) => range.weightDecay),
@@ -91,6 +94,24 @@ test('adamw follows double precision over ten steps, with a rate and a decay per
   }
   const outside = [...Array.from({ length: 6 }, (_, i) => 34 + i), ...Array.from({ length: 10 }, (_, i) => 17040 + i)]
   t.deepEqual(outside.map((i) => got.params[i]), outside.map((i) => fresh(size).params[i]))
+})
+
+test('adamw finds the state of a range where it is told to', async (t) => {
+  const grads = normals(100, 12)
+  const together = [{ start: 0, count: 100, group: 0, weightDecay: 0.1 }]
+  const apart = [
+    { start: 0, count: 60, group: 0, weightDecay: 0.1, state: 40 },
+    { start: 60, count: 40, group: 0, weightDecay: 0.1, state: 0 },
+  ]
+  const turned = (list: number[], by: number) => [...list.slice(by), ...list.slice(0, by)]
+  const state = { params: normals(100, 13), m: normals(100, 14), v: normals(100, 15).map(Math.abs) }
+  const expected = await run(state, grads, together, [1e-2], 3)
+  const got = await run({ ...state, m: turned(state.m, 60), v: turned(state.v, 60) }, grads, apart, [1e-2], 3)
+  t.deepEqual({ ...got, m: turned(got.m, 40), v: turned(got.v, 40) }, expected)
+  const beyond = [{ start: 0, count: 60, group: 0, weightDecay: 0, state: 41 }]
+  await t.throwsAsync(run(state, grads, beyond, [1e-2], 3), {
+    message: /adamw: the state of range 0 is 41 .. 101, m has 100 elements/,
+  })
 })
 
 test('adamw writes the rounded parameters to the shadow in the same pass', async (t) => {

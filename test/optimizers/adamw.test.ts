@@ -30,14 +30,14 @@ test('ten updates of two groups with clipping equal torch.optim.AdamW', async (t
   params.groups.forEach(({ shapes }, group) => {
     for (const [name, shape] of Object.entries(shapes)) parameter(set, name, shape, { group: String(group), init: { kind: 'zeros' } })
   })
+  const { betas, eps, weight_decay } = params
+  const options = { kind: 'adamw' as const, betas, eps, weight_decay }
   const engine = openEngine({ device: testDevice, computeDtype: 'f32', threads: 1 })
-  for (const [name, bytes] of bufferBytes(set, adamw.slots)) engine.createBuffer(name, bytes, 'f32')
+  for (const [name, bytes] of bufferBytes(set, adamw.state(set, options))) engine.createBuffer(name, bytes, 'f32')
   const graph = createGraph('update', 'f32')
   const groups = params.groups.map((_, i) => String(i))
   const scalars = input(graph, 'scalars', [adamw.scalarCount(groups.length)])
   const norm = globalNorm(graph, flatBuffer(set, 'grads'))
-  const { betas, eps, weight_decay } = params
-  const options = { kind: 'adamw' as const, betas, eps, weight_decay }
   adamw.update(graph, set, { norm, scalars }, options, { groups, maxGradNorm: params.max_grad_norm })
   output(graph, 'norm', norm)
   const { handle } = compileGraph(engine, graph)

@@ -51,6 +51,15 @@ test('an adapter without a kind is a LoRA', (t) => {
   })
 })
 
+test('an optimizer without a kind is AdamW', (t) => {
+  const read = (text: string) => readRecipeText('r.yaml', `${minimal}optimizer: ${text}`).optimizer
+  t.like(read('{ eps: 1e-6 }'), { kind: 'adamw', eps: 1e-6, weight_decay: 0.01 })
+  t.like(read('{ kind: adamw8bit }'), { kind: 'adamw8bit', betas: [0.9, 0.999], min_8bit_size: 4096 })
+  const refused = (text: string) => problem(`${minimal}optimizer: ${text}\n`).details
+  t.like(refused('{ kind: AdamW8bit }'), { expected: 'adamw, adamw8bit', fix: 'Did you mean adamw8bit?' })
+  t.like(refused('{ min_8bit_size: 0 }'), { fix: 'It belongs to another kind: remove it' })
+})
+
 test('samples are as large as the dataset says', (t) => {
   const text = minimal.replace('photos }', 'photos, resolution: [640, 448] }')
   const { samples } = readRecipeText('r.yaml', `${text}samples: { every_n_steps: 5, prompts: [a] }`)

@@ -3,6 +3,7 @@ import type { OpDefinition } from '../op'
 import { activationOp } from './activation'
 import { activationBackwardOp } from './activation_backward'
 import { adamwOp } from './adamw'
+import { adamw8bitOp } from './adamw_8bit'
 import { addOp } from './add'
 import { attentionOp } from './attention'
 import { attentionBackwardOp } from './attention_backward'
@@ -52,6 +53,7 @@ export const ops: readonly OpDefinition[] = [
   activationOp,
   activationBackwardOp,
   adamwOp,
+  adamw8bitOp,
   addOp,
   attentionOp,
   attentionBackwardOp,

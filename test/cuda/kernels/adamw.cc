@@ -16,16 +16,14 @@ struct Options {
 
 // Three steps on 700 parameters in pieces of two learning rates; 20 between two pieces belong to none.
 void run(Json& line, const Options& options) {
-  const double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, rates[] = {1e-3, 5e-4}, decays[] = {0.01, 0.0, 0.1};
-  const AdamwPiece pieces[] = {{0, 300, 0}, {320, 100, 1}, {420, 280, 0}};
+  const double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, rates[] = {1e-3, 5e-4};
+  const AdamwPiece pieces[] = {{0, 0, 0.01, 300, 0}, {320, 320, 0.0, 100, 1}, {420, 420, 0.1, 280, 0}};
   const size_t count = 700;
   DeviceArray<AdamwPiece> piece("piece", 3, Rights::read);
-  DeviceArray<double> weight_decay("weight_decay", 3, Rights::read);
   DeviceArray<float> params("params", count), grads("grads", count, Rights::read), m("m", count), v("v", count);
   DeviceArray<float> norm("norm", 1, Rights::read), scalars("scalars", 4, Rights::read);
   DeviceArray<bf16> shadow("shadow", count);
   std::copy(pieces, pieces + 3, piece.data());
-  std::copy(decays, decays + 3, weight_decay.data());
   Random random(7);
   random.fill(params);
   std::vector<double> p(params.data(), params.data() + count), pm(count), pv(count);
@@ -37,7 +35,7 @@ void run(Json& line, const Options& options) {
     scalars[0] = static_cast<float>(1 - std::pow(beta1, step));
     scalars[1] = static_cast<float>(1 - std::pow(beta2, step));
     for (int group = 0; group < 2; group++) scalars[2 + group] = static_cast<float>(rates[group]);
-    launch_adamw({3, piece.data(), weight_decay.data(), beta1, beta2, eps, options.max_norm, params.data(),
+    launch_adamw({3, piece.data(), beta1, beta2, eps, options.max_norm, params.data(),
                   grads.data(), m.data(), v.data(), norm.data(), scalars.data(),
                   options.shadow ? shadow.data() : nullptr},
                  Stream());
@@ -48,7 +46,7 @@ void run(Json& line, const Options& options) {
         pm[at] = beta1 * pm[at] + (1 - beta1) * gradient;
         pv[at] = beta2 * pv[at] + (1 - beta2) * gradient * gradient;
         const double mean = pm[at] / (1 - std::pow(beta1, step)), square = pv[at] / (1 - std::pow(beta2, step));
-        p[at] = p[at] * (1 - rate * decays[i]) - rate * mean / (std::sqrt(square) + eps);
+        p[at] = p[at] * (1 - rate * pieces[i].weight_decay) - rate * mean / (std::sqrt(square) + eps);
       }
     }
   }

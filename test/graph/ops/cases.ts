@@ -334,6 +334,7 @@ export const withoutGradient: Readonly<Record<string, { of: string } | { reason:
   sum_rows: { of: 'linear' },
   upsample_nearest_backward: { of: 'upsample_nearest' },
   adamw: { reason: 'an update of the flat arenas, after all gradients' },
+  adamw_8bit: { reason: 'an update of the flat arenas, after all gradients' },
   clear: { reason: 'fills a buffer before the gradients are computed' },
   ema: { reason: 'an update of the flat arenas, after all gradients' },
   global_norm: { reason: 'measures the gradients themselves' },
