@@ -1,10 +1,13 @@
 /** `lorikeet bench`: seconds per training step and memory, by rank. */
 import type { Argv } from 'yargs'
+import { writeFileAtomic } from '../../base/atomic-file'
 import { LorikeetError } from '../../base/errors'
 import { formatBytes } from '../../base/units'
 import { latentDownscale } from '../../models/families/sd15'
 import type { Device } from '../../pipeline/device'
+import { drawBenchmarks } from '../../train/benchmark-chart'
 import { benchmarkStep, type Benchmark, type OpProfile } from '../../train/benchmark'
+import { measureMatmulRate } from '../../train/matmul-rate'
 import { deviceArguments, deviceFrom, jsonArgument } from '../arguments'
 import { defineCommand } from '../command'
 import { loadingBar } from '../loading'
@@ -18,6 +21,8 @@ const options = {
   steps: { type: 'number', default: 5, describe: 'Timed steps of each rank; one more runs before them' },
   checkpointing: { choices: ['none', 'blocks'] as const, default: 'none' as const, describe: 'blocks: recompute activations' },
   profile: { type: 'boolean', default: false, describe: 'Where the time goes: one more step, op by op' },
+  peak: { type: 'boolean', default: false, describe: 'Measure large matrix products first, and give the share of their rate' },
+  svg: { type: 'string', requiresArg: true, describe: 'Also draw the result into this file' },
 } as const
 
 const build = (parser: Argv) => jsonArgument(deviceArguments(parser.options(options)))
@@ -39,14 +44,25 @@ async function run(args: Arguments): Promise<void> {
   const heading = `${args.base}, ${size}x${size}, batch ${batch}, ${device.computeDtype}, on ${device.name} (${device.description})`
   renderer.print(heading, { event: 'bench', base: args.base, size, batch, device: device.name, description: device.description, dtype: device.computeDtype })
 
-  const rows: string[][] = []
+  const peak = args.peak ? await measureMatmulRate(device) : undefined
+  if (peak !== undefined) renderer.print(`Large matrix products: ${(peak / 1e12).toFixed(2)} TFLOP/s`, { event: 'peak', flopsPerSecond: peak })
+
+  const results: Benchmark[] = []
   for (const rank of ranks) {
     const result = await measure(renderer, { args, rank, device })
+    results.push(result)
     renderer.print(undefined, { event: 'rank', ...result })
-    rows.push(rowOf(result, batch))
     if (result.profile) renderer.print(`\nRank ${rank}, one step\n${renderProfile(result.profile)}`)
   }
-  renderer.print(`\n${table([columns, ...rows])}`)
+  const rows = results.map((result) => [...rowOf(result, batch), ...shareOf(result, peak)])
+  renderer.print(`\n${table([[...columns, ...(peak === undefined ? [] : ['of peak'])], ...rows])}`)
+  if (args.svg === undefined) return
+  writeFileAtomic(args.svg, drawBenchmarks(heading, results))
+  renderer.print(`Drawn into ${args.svg}`, { event: 'svg', file: args.svg })
+}
+
+function shareOf({ flops, median }: Benchmark, peak: number | undefined): string[] {
+  return peak === undefined ? [] : [`${((100 * flops) / median / peak).toFixed(0)}%`]
 }
 
 function checkArguments({ ranks, size, batch, steps }: Arguments): number[] {

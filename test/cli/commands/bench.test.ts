@@ -1,3 +1,6 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test from 'ava'
 import type { Benchmark } from '../../../lib/train/benchmark'
 import { runCli } from '../../helpers/run-cli'
@@ -26,9 +29,15 @@ test('each rank gets a record with times, flops, memory and profile', async (t) 
   t.is(results[1]!.memory.buffers, 2 * results[0]!.memory.buffers)
 })
 
-test('people get a table', async (t) => {
-  const { code, out, err } = await bench('--ranks', '2')
+test('people get a table, and a picture if they ask for one', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'lorikeet-bench-'))
+  const svg = join(folder, 'bench.svg')
+  const { code, out, err } = await bench('--ranks', '2', '--peak', '--svg', svg)
   t.is(code, 0, err)
+  t.regex(out, /of peak\n.* \d+%\n/)
+  const drawn = readFileSync(svg, 'utf8')
+  rmSync(folder, { recursive: true })
+  t.regex(drawn, /^<svg [^]*>rank 2<[^]*it\/s<[^]*[KMG]iB<[^]*<\/svg>\n$/)
   t.regex(out, /rank\s+s\/step\s+fastest\s+it\/s\s+images\/s\s+TFLOP\s+TFLOP\/s\s+arena\s+weights\s+packed\s+buffers\s+peak RSS\n\s+2\s+0\.\d/)
 })
 
