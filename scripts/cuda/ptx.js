@@ -34,15 +34,19 @@ function programs() {
 function check(name, edit = (text) => text) {
   const program = buildProgram(name, checking)
   const sources = ownSources(name).filter((file) => file.endsWith('.cu'))
-  return compare(program, sources, edit, (env) => execFileSync(program, { env, stdio: ['ignore', 'ignore', 'inherit'] }))
+  return compare(program, sources, edit, (env) => {
+    execFileSync(program, { env, stdio: ['ignore', 'ignore', 'inherit'] })
+  })
 }
 
 /** The tests of the ops, on the emulated device. Whether they pass is not looked at. */
 function checkOps(tests) {
   const addon = buildAddon()
   return compare(addon, cudaSources(), (text) => text, (env) => {
+    // In strict mode the engine says which buffers a kernel may touch.
     const device = { LORIKEET_NATIVE: addon, LORIKEET_TEST_DEVICE: 'cuda-sim', LORIKEET_CUDA_SIM: 'strict' }
-    spawnSync('npx', ['ava', ...tests], { cwd: root, env: { ...env, ...device }, stdio: ['ignore', 'ignore', 'inherit'] })
+    const stdio = ['ignore', 'ignore', 'inherit']
+    spawnSync('npx', ['ava', ...tests], { cwd: root, env: { ...env, ...device }, stdio })
   })
 }
 
@@ -86,7 +90,8 @@ function tools(wanted) {
 /** The addon with the check in its emulated device; everything that knows nothing of CUDA comes from build/. */
 function buildAddon() {
   const built = path.join(root, 'build/CMakeFiles/lorikeet.dir')
-  const rest = ['native', 'cuda/sim'].flatMap((part) => walk(path.join(built, part))).filter((file) => /\.o$/.test(file))
+  const parts = ['native', 'cuda/sim'].flatMap((part) => walk(path.join(built, part)))
+  const rest = parts.filter((file) => file.endsWith('.o'))
   if (rest.length === 0) throw new Error('The addon must have been built: npm run build:native')
   const flags = [...cflags.filter((flag) => !flag.startsWith('-O')), ...defines.map((name) => `-D${name}`), bare]
   const variant = { folder: 'ptx-addon', flags: [...flags, `-I${path.join(root, 'native')}`] }
@@ -94,7 +99,9 @@ function buildAddon() {
   // The lock is let go between files: this takes minutes.
   const sources = [...cudaSources(), ...checking.sources]
   const objects = sources.map((file) => withLock(() => compileHost(file, variant)))
-  withLock(() => link([...objects, ...rest], ['-shared', ...ldflags, ...libraries], addon))
+  // Without the last flag, kernels would call the functions of the C library that node has loaded, not functions.cc.
+  const arguments_ = ['-shared', ...ldflags, ...libraries, '-Wl,-Bsymbolic-functions']
+  withLock(() => link([...objects, ...rest], arguments_, addon))
   return addon
 }
 
@@ -114,7 +121,7 @@ function compile(file) {
 
 /**
  * A line for each kernel that both have, found by its readable name: the namespaces differ, and nvcc puts hashes into
- * the names of unnamed ones.
+ * the names of unnamed ones. Several files have kernels of one name when they include one header, which are the same.
  */
 function kernels(program, modules) {
   const symbols = execFileSync('nm', [program], { encoding: 'utf8', maxBuffer: 2 ** 28 })
@@ -124,11 +131,12 @@ function kernels(program, modules) {
   const host = new Map()
   readable(symbols.map(([, , name]) => name)).forEach((name, i) => {
     const plain = name.replaceAll('lorikeet::cuda_sim::', 'lorikeet::cuda::')
-    host.set(plain, host.has(plain) ? 'ambiguous' : symbols[i][0].replace(/^0+/, ''))
+    host.set(plain, [...(host.get(plain) ?? []), symbols[i][0].replace(/^0+/, '')])
   })
   return modules.flatMap((file) => {
     const names = entries(file)
-    return readable(names).flatMap((name, i) => (host.has(name) ? [`${host.get(name)} ${names[i]} ${file}`] : []))
+    const line = (address, i) => `${address} ${names[i]} ${file}`
+    return readable(names).flatMap((name, i) => (host.get(name) ?? []).map((address) => line(address, i)))
   })
 }
 

@@ -62,6 +62,15 @@ std::string hex(const char* data, size_t bytes) {
   return digits;
 }
 
+// NaN is NaN, whatever its sign and the rest of its bits, of which the hardware and the host have their own ideas.
+bool same(const char* a, const char* b, size_t size) {
+  if (std::memcmp(a, b, size) == 0) return true;
+  if (size != 4) return false;
+  float x, y;
+  std::memcpy(&x, a, 4), std::memcpy(&y, b, 4);
+  return x != x && y != y;
+}
+
 // "written": elements that the PTX changed. "different": those where the emulator left something else, and the first.
 std::string compare(const std::vector<const sim::Buffer*>& buffers, const Contents& before, const Contents& by_ptx) {
   size_t written = 0, different = 0;
@@ -72,7 +81,7 @@ std::string compare(const std::vector<const sim::Buffer*>& buffers, const Conten
     for (size_t at = 0; at + size <= buffer.bytes; at += size) {
       const char* got = by_ptx[i].data() + at;
       written += std::memcmp(got, before[i].data() + at, size) != 0;
-      if (std::memcmp(got, buffer.data + at, size) == 0) continue;
+      if (same(got, buffer.data + at, size)) continue;
       if (different++ == 0) {
         first = buffer.name + "[" + std::to_string(at / size) + "] is " + hex(got, size) + " by PTX and " +
                 hex(buffer.data + at, size) + " in the emulator";

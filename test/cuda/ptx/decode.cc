@@ -44,7 +44,9 @@ class Decoder {
     }
     const Variable* dynamic = nullptr;
     for (const Variable* variable : variables) {
-      if (variable->space == "shared" && variable->bytes == 0) {
+      if (variable->space == "param") {  // of a call
+        symbols_[variable->name] = kernel_->parameter_bytes;
+      } else if (variable->space == "shared" && variable->bytes == 0) {
         dynamic = variable;
       } else if (variable->space == "shared" || variable->space == "local") {
         size_t& bytes = variable->space == "shared" ? kernel_->static_shared : kernel_->local_bytes;
@@ -79,6 +81,12 @@ class Decoder {
   Instruction instruction(const Statement& statement) {
     Instruction result;
     result.statement = &statement;
+    if (statement.opcode.rfind("call", 0) == 0) {
+      result.run = [](Warp& warp, const Instruction& call) {
+        warp.fail(call, __builtin_ctz(warp.active), "calls a function that nvcc did not inline, which is not known");
+      };
+      return result;
+    }
     const std::string opcode = plain_opcode(statement.opcode, result.space);
     const auto [first, last] = operations().equal_range(opcode);
     for (auto found = first; found != last; ++found) {

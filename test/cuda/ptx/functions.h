@@ -3,4 +3,4 @@
 #pragma once
 
 #define LORIKEET_PTX_FUNCTIONS(apply) \
-  apply(erff) apply(erfcf) apply(expf) apply(logf) apply(sinf) apply(cosf) apply(tanhf)
+  apply(erff) apply(erfcf) apply(expf) apply(expm1f) apply(logf) apply(sinf) apply(cosf) apply(tanhf)

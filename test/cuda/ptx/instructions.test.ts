@@ -120,6 +120,7 @@ test('single instructions give what the PTX ISA says', (t) => {
     [real('sqrt.rn.f32 %f1, 0f40000000;'), bits(Math.SQRT2)],
     [real('rcp.rn.f32 %f1, 0f40400000;'), bits(1 / 3)],
     [real('ex2.approx.ftz.f32 %f1, 0fC3020000;'), 0], // 2^-130, a subnormal
+    [real('ex2.approx.f32 %f1, 0fC3020000;'), 0x00080000],
     [real('max.f32 %f1, 0f7FC00000, 0f3F800000;'), bits(1)],
     [real('min.f32 %f1, 0f00000000, 0f80000000;'), 0x80000000],
     [real('copysign.f32 %f1, 0f80000000, 0f3F800000;'), bits(-1)],
@@ -252,6 +253,7 @@ test('what is wrong or unknown is named, with the line', (t) => {
     ['setp.lt.u32 %p1, %r0, 9; @%p1 bar.sync 0;', /waits for 23 lanes/],
     ['setp.lt.u32 %p1, %r0, 9; @%p1 shfl.sync.idx.b32 %r1, %r0, 10, 31, 0x1ff;', /lane 10, which does not take/],
     ['trap;', /stops the kernel/],
+    ['call.uni (%r1), elsewhere, (%r0);', /calls a function that nvcc did not inline/],
   ]
   const results = run(cases.map(([code]) => code), { words: [1] })
   cases.forEach(([code, message], i) => t.regex(results[i]!.error, message, code))

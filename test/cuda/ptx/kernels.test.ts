@@ -87,6 +87,7 @@ if (ptx.findNvcc() === null) {
     const output = execFileSync(program, [ptx.compile(ptx.functions), '512', ...bits], { encoding: 'utf8' })
     const exact: Record<string, (x: number) => number> = {
       expf_of: Math.exp,
+      expm1f_of: Math.expm1,
       logf_of: Math.log,
       sinf_of: Math.sin,
       cosf_of: Math.cos,

@@ -56,7 +56,7 @@ class Parser {
       if (head.find(".entry") != std::string::npos) {
         module.entries.push_back(entry(words(head).back()));
       } else if (head.find(".func") != std::string::npos) {
-        throw Error("PTX: a function that is not inlined: " + head);
+        skip_function();
       } else if (!head.empty()) {
         module.variables.push_back(variable(head));
       }
@@ -98,6 +98,16 @@ class Parser {
   char next() {
     if (at_ >= text_.size()) throw Error("PTX ends too early");
     return text_[at_++];
+  }
+
+  // Of functions that nvcc did not inline only the name is taken note of, by those who call them.
+  void skip_function() {
+    until("{;");
+    int depth = next() == '{' ? 1 : 0;
+    while (depth > 0) {
+      until("{}");
+      depth += next() == '{' ? 1 : -1;
+    }
   }
 
   // `.shared .align 4 .b8 name[12]`, with what may follow: `= {1, 2, 3};`
@@ -223,7 +233,8 @@ class Parser {
     }
     const int bits = bits_of(parts[1]);
     for (const std::string& name : split(text.substr(text.find(parts[1]) + parts[1].size()), ',')) {
-      if (!entry.registers.emplace(name.substr(0, name.find('<')), bits).second) {
+      // Around calls the same name may be declared once more.
+      if (entry.registers.emplace(name.substr(0, name.find('<')), bits).first->second != bits) {
         throw Error("PTX: " + entry.name + " declares " + name + " twice");
       }
     }

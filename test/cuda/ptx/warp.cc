@@ -155,7 +155,7 @@ char* Warp::locate(const Instruction& instruction, int operand, int lane, size_t
     case Space::shared: return within(block_.shared.data(), block_.shared.size());
     case Space::local: return within(local_.data() + lane * block_.kernel.local_bytes, block_.kernel.local_bytes);
     case Space::param:
-      if (writes) fail(instruction, lane, "writes to its parameters");
+      if (writes) fail(instruction, lane, "writes to parameters, as for a call, which is not known");
       return within(const_cast<char*>(reinterpret_cast<const char*>(block_.parameters.data())),
                     block_.parameters.size());
     default: break;
