@@ -3,6 +3,10 @@
 // the moments before that rounding. When the norm is not finite nothing changes.
 #include "../../core/ops/adamw_8bit.h"
 
+#include <cstdlib>
+#include <limits>
+
+#include "../../core/numbers.h"
 #include "adamw.h"
 
 // Every device computes the same bits, so that a state does not depend on where it was made: no a * b + c in one.
@@ -17,9 +21,39 @@ namespace {
 
 constexpr int64_t kLongestPiece = 64;  // blocks; as many elements as in kElementGrain
 
+// What nearest_code finds for numbers, in two look-ups. All floats with the same upper 16 bits have one code, or the
+// one above it, since no two midpoints have these bits in common: what is left of the search is one comparison.
+class Rounding {
+ public:
+  explicit Rounding(const QuantisationMap& map) : lowest_(size_t{1} << 16) {
+    for (size_t code = 0; code < 255; code++) above_[code] = (map.values[code] + map.values[code + 1]) * 0.5f;
+    above_[255] = std::numeric_limits<float>::infinity();
+    for (uint32_t upper = 0; upper < lowest_.size(); upper++) {
+      const float towards_zero = f32_from_bits(upper << 16);
+      const float away = std::isinf(towards_zero) ? towards_zero : f32_from_bits(upper << 16 | 0xffffu);
+      const int codes[] = {nearest_code(map.midpoints.data(), towards_zero), nearest_code(map.midpoints.data(), away)};
+      lowest_[upper] = static_cast<uint8_t>(std::min(codes[0], codes[1]));
+      require(std::abs(codes[0] - codes[1]) <= 1, "two midpoints have their upper bits ", upper, " in common");
+    }
+  }
+
+  const uint8_t* lowest() const { return lowest_.data(); }  // code, by the upper bits
+  const float* above() const { return above_; }             // midpoint between a code and the next
+
+ private:
+  std::vector<uint8_t> lowest_;
+  float above_[256];
+};
+
 struct Maps {
   QuantisationMap m = quantisation_map(true), v = quantisation_map(false);
+  Rounding round_m = Rounding(m), round_v = Rounding(v);
 };
+
+const Maps& maps_of_all() {
+  static const Maps maps;
+  return maps;
+}
 
 // The moments and parameters of `n` elements, n at most kQuantisationBlock. `m` and `v` receive the moments in f32.
 template <bool kShadow>
@@ -45,14 +79,18 @@ LORIKEET_CLONES void update(const AdamwFactors& factors, const Maps& maps, const
 }
 
 // Rounds to codes; returns the scale, which is the largest magnitude.
-LORIKEET_CLONES float round_to_codes(const QuantisationMap& map, const float* x, uint8_t* codes, int64_t n) {
+LORIKEET_CLONES float round_to_codes(const Rounding& rounding, const float* x, uint8_t* codes, int64_t n) {
   float scale = 0.0f;
 #pragma omp simd reduction(max : scale)
   for (int64_t i = 0; i < n; i++) scale = std::max(scale, std::fabs(x[i]));
   const float divisor = scale > 0.0f ? scale : 1.0f;
-  const float* midpoints = map.midpoints.data();
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++) codes[i] = static_cast<uint8_t>(nearest_code(midpoints, x[i] / divisor));
+  const uint8_t* lowest = rounding.lowest();
+  const float* above = rounding.above();
+  for (int64_t i = 0; i < n; i++) {
+    const float quotient = x[i] / divisor;
+    const uint8_t code = lowest[bits_of(quotient) >> 16];
+    codes[i] = static_cast<uint8_t>(code + (above[code] < quotient ? 1 : 0));
+  }
   return scale;
 }
 
@@ -77,13 +115,14 @@ void update_piece(const Adamw8BitStep::Piece& piece, const AdamwFactors& factors
       update<false>(factors, maps, m_codes, v_codes, a.m_scale[block], a.v_scale[block], a.g + at, a.p + at, m, v,
                     nullptr, n);
     }
-    a.m_scale[block] = round_to_codes(maps.m, m, m_codes, n);
-    a.v_scale[block] = round_to_codes(maps.v, v, v_codes, n);
+    a.m_scale[block] = round_to_codes(maps.round_m, m, m_codes, n);
+    a.v_scale[block] = round_to_codes(maps.round_v, v, v_codes, n);
   }
 }
 
 std::unique_ptr<Kernel> make_adamw_8bit(const KernelRequest& request) {
-  return kernel_from([step = read_adamw_8bit(request, kLongestPiece), maps = Maps(),
+  const Maps& maps = maps_of_all();
+  return kernel_from([step = read_adamw_8bit(request, kLongestPiece), &maps,
                       has_shadow = request.has_output(5)](const Operands& operands) {
     const float norm = *operands.inputs[6].as<const float>();
     if (!std::isfinite(norm)) return;
