@@ -113,4 +113,4 @@ if (require.main === module) {
   console.log(list().join('\n'))
 }
 
-module.exports = { root, folders, sources, cudaSources, walk, defines, cflags, ldflags, libraries }
+module.exports = { root, folders, sources, cudaSources, emulatedSources, walk, defines, cflags, ldflags, libraries }

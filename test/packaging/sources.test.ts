@@ -7,14 +7,16 @@ import { formatVersion } from '../../lib/graph/program'
 import { packageRoot, systemPackages } from '../../lib/native-loader'
 
 const root = packageRoot()
-const sources: { sources(arch?: string): string[] } = require('../../scripts/sources')
+const sources: { sources(arch?: string): string[]; emulatedSources(): string[] } = require('../../scripts/sources')
 const toolchain: { systemPackages: string[]; missing(found: object, tool: string): string[] } =
   require('../../scripts/toolchain')
 const read = (file: string) => readFileSync(join(root, file), 'utf8')
 
-const nativeSources = readdirSync(join(root, 'native'), { recursive: true, encoding: 'utf8' })
-  .filter((file) => file.endsWith('.cc'))
-  .map((file) => `native/${file}`)
+const filesOf = (folder: string, ending: string) =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith(ending))
+    .map((file) => `${folder}/${file}`)
+const nativeSources = ['native', 'cuda'].flatMap((folder) => filesOf(folder, '.cc'))
 
 test('every native source is listed exactly once', (t) => {
   t.deepEqual(sources.sources('x64').slice().sort(), nativeSources.slice().sort())
@@ -35,7 +37,15 @@ test('kernels for x86-64 instruction sets are left out elsewhere, and choose the
 
 test('a program for CMake or gyp gets one entry a line', (t) => {
   const output = execFileSync(process.execPath, [join(root, 'scripts/sources.js'), 'sources'], { encoding: 'utf8' })
-  t.deepEqual(output.trim().split('\n'), sources.sources())
+  t.deepEqual(output.trim().split('\n'), [...sources.sources(), ...sources.emulatedSources()])
+})
+
+test('the host compiler gets a file for each CUDA source, which includes it and nothing else', (t) => {
+  const included = sources.emulatedSources().map((file) => {
+    const [, name] = /^#include "(.*)"\n$/.exec(read(file)) ?? []
+    return join(file, '..', name ?? 'nothing')
+  })
+  t.deepEqual(included.sort(), filesOf('cuda', '.cu').sort())
 })
 
 test('everybody names the same system packages', (t) => {
