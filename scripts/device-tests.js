@@ -10,7 +10,7 @@ const opTests = ['test/native/*.test.ts', 'test/graph/ops/*.test.ts', 'test/opti
 const stepTests = ['test/parity/*.test.ts']
 
 /** What of them the emulator runs in every `npm test`: it takes some seconds for a step of even a tiny model. */
-const emulatedStepTests = ['unet', 'text-encoder', 'vae', 'bf16', 'lora-training', 'full-training', 'repeat'].map(
+const emulatedStepTests = ['unet', 'text-encoder', 'vae', 'lora-training', 'full-training', 'repeat'].map(
   (name) => `test/parity/${name}.test.ts`,
 )
 
