@@ -38,7 +38,7 @@ test('people get a table, and a picture if they ask for one', async (t) => {
   const drawn = readFileSync(svg, 'utf8')
   rmSync(folder, { recursive: true })
   t.regex(drawn, /^<svg [^]*>rank 2<[^]*it\/s<[^]*[KMG]iB<[^]*<\/svg>\n$/)
-  t.regex(out, /rank\s+s\/step\s+fastest\s+it\/s\s+images\/s\s+TFLOP\s+TFLOP\/s\s+arena\s+weights\s+packed\s+buffers\s+peak RSS\n\s+2\s+0\.\d/)
+  t.regex(out, /rank\s+s\/step\s+fastest\s+it\/s\s+images\/s\s+TFLOP\s+TFLOP\/s\s+arena\s+weights\s+packed\s+buffers\s+peak RSS\s+of peak\n\s+2\s+0\.\d/)
 })
 
 test('ranks and sizes that make no sense are refused', async (t) => {
