@@ -1,9 +1,12 @@
 import test from 'ava'
 import { readFileSync } from 'node:fs'
 import { openSafetensors } from '../../lib/formats/safetensors'
+import { openDevice } from '../../lib/pipeline/device'
+import { loadPipeline } from '../../lib/pipeline/pipeline'
 import type { TrainerInput } from '../../lib/recipe/trainer-options'
 import { createTrainer } from '../../lib/train/trainer'
-import { loadTiny } from '../helpers/tiny-pipeline'
+import { testDevice } from '../helpers/test-device'
+import { tinyModel } from '../helpers/tiny-pipeline'
 import { batch } from '../helpers/trainer-cases'
 import { tinyRun } from './tiny-run'
 
@@ -11,7 +14,8 @@ const eight = { kind: 'adamw8bit', min_8bit_size: 0 } as const
 
 /** Losses of the same batch over and over. */
 async function losses(input: TrainerInput, steps: number): Promise<number[]> {
-  const pipe = await loadTiny()
+  const device = openDevice(testDevice, { computeDtype: 'f32', threads: 1 })
+  const pipe = await loadPipeline(tinyModel, { device })
   const trainer = await createTrainer(pipe, input)
   const found = []
   for (let i = 0; i < steps; i++) found.push((await trainer.step(batch(0, false))).loss)
