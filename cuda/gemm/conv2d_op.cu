@@ -40,11 +40,7 @@ Launch conv2d(const CudaRequest& request, const Conv2dOp& op) {
       }
       const float* bias = operands.inputs.size() > 2 ? data<const float>(operands.inputs[2]) : nullptr;
       Conv2d<T> product{shape, x, input(1), bias, data<T>(operands.outputs[0]), {}};
-      for (const auto& up : low_rank.ups) {
-        product.ups.push_back({h(up.adapter) + up.rank, low_rank.ranks[up.adapter], input(up.input), up.r,
-                               static_cast<int>(up.r), static_cast<int>(up.column), static_cast<int>(up.n),
-                               low_rank.scales[up.adapter]});
-      }
+      product.ups = ups_of<T>(low_rank, operands);
       launch_conv2d(product, tile, context.stream);
     };
   });

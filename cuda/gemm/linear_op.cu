@@ -40,11 +40,7 @@ Launch linear(const CudaRequest& request, const LinearOp& op) {
       }
       const float* bias = operands.inputs.size() > 2 ? data<const float>(operands.inputs[2]) : nullptr;
       Matmul<T> product{m, n, k, x, k, input(1), k, BLayout::k_contiguous, bias, data<T>(operands.outputs[0]), n, {}};
-      for (const auto& up : low_rank.ups) {
-        product.ups.push_back({h(up.adapter) + up.rank, low_rank.ranks[up.adapter], input(up.input), up.r,
-                               static_cast<int>(up.r), static_cast<int>(up.column), static_cast<int>(up.n),
-                               low_rank.scales[up.adapter]});
-      }
+      product.ups = ups_of<T>(low_rank, operands);
       launch_matmul(product, tile, context.stream);
     };
   });

@@ -3,6 +3,7 @@
 
 #include "../../native/core/ops/linear.h"
 #include "../op.h"
+#include "low_rank.h"
 
 namespace LORIKEET_CUDA {
 
@@ -10,6 +11,18 @@ Launch linear(const CudaRequest& request, const LinearOp& op);
 Launch linear_input_grad(const CudaRequest& request, const LinearInputGradOp& op);
 // The gradient dw [n, k], which is output 0, of inputs dy and x.
 Launch linear_weight_grad(const CudaRequest& request, const LinearWeightGradOp& op);
+
+// The ups of a layer as segments of its product: h of adapter a is output 1 + a.
+template <typename T>
+std::vector<LowRankUp<T>> ups_of(const LowRank& low_rank, const Operands& operands) {
+  std::vector<LowRankUp<T>> ups;
+  for (const auto& up : low_rank.ups) {
+    ups.push_back({data<const T>(operands.outputs[1 + up.adapter]) + up.rank, low_rank.ranks[up.adapter],
+                   data<const T>(operands.inputs[up.input]), up.r, static_cast<int>(up.r),
+                   static_cast<int>(up.column), static_cast<int>(up.n), low_rank.scales[up.adapter]});
+  }
+  return ups;
+}
 
 // Extents as kernels count them. Throws Error for one that they cannot.
 int extent(const CudaRequest& request, int64_t value);

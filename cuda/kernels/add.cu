@@ -1,4 +1,6 @@
 // add: y = a + b, elementwise; y may be the bytes of a or of b.
+#include "../../native/core/ops/elementwise.h"
+
 #include "../op.h"
 #include "elementwise.cuh"
 
@@ -20,13 +22,8 @@ struct Add {
 };
 
 Launch make_add(const CudaRequest& request) {
-  expect_operands(request, {"a", "b"}, {"y"});
+  check_add(request);
   const TensorSpec& a = request.inputs[0];
-  expect_compute_dtype(request, "a", a);
-  expect_dtype(request, "b", request.inputs[1], {a.dtype});
-  expect_dtype(request, "y", request.outputs[0], {a.dtype});
-  expect_shape(request, "b", request.inputs[1], a.shape, "a", a);
-  expect_shape(request, "y", request.outputs[0], a.shape, "a", a);
 
   return by_dtype(a.dtype, [count = elements_of(a.shape)](auto zero) -> Launch {
     using T = decltype(zero);

@@ -1,4 +1,6 @@
 // cast: y = x in the dtype of y (f32, bf16), rounded to nearest even.
+#include "../../native/core/ops/elementwise.h"
+
 #include "../op.h"
 #include "elementwise.cuh"
 
@@ -20,12 +22,9 @@ struct Cast {
 };
 
 Launch make_cast(const CudaRequest& request) {
-  expect_operands(request, {"x"}, {"y"});
+  check_cast(request);
   const TensorSpec& x = request.inputs[0];
   const TensorSpec& y = request.outputs[0];
-  expect_compute_dtype(request, "x", x);
-  expect_compute_dtype(request, "y", y);
-  expect_shape(request, "y", y, x.shape, "x", x);
 
   return by_dtype(x.dtype, [&](auto from_zero) {
     return by_dtype(y.dtype, [count = elements_of(x.shape)](auto to_zero) -> Launch {

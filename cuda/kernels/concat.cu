@@ -1,4 +1,6 @@
 // concat: y[.., C1 + C2] = [a[.., C1] | b[.., C2]].
+#include "../../native/core/ops/columns.h"
+
 #include "../op.h"
 #include "elementwise.cuh"
 
@@ -20,14 +22,10 @@ struct Concat {
 };
 
 Launch make_concat(const CudaRequest& request) {
-  expect_operands(request, {"a", "b"}, {"y"});
+  check_concat(request);
   const TensorSpec& a = request.inputs[0];
   const TensorSpec& b = request.inputs[1];
   const TensorSpec& y = request.outputs[0];
-  expect_dtype(request, "b", b, {a.dtype});
-  expect_dtype(request, "y", y, {a.dtype});
-  expect_shape(request, "b", b, with_columns(a.shape, columns_of(b)), "a", a);
-  expect_shape(request, "y", y, with_columns(a.shape, columns_of(a) + columns_of(b)), "a", a);
 
   const int64_t count = elements_of(y.shape), a_columns = columns_of(a), b_columns = columns_of(b);
   return by_size(bytes_of(a.dtype), [=](auto zero) -> Launch {

@@ -1,4 +1,6 @@
 // ema: average = decay * average + (1 - decay) * params, in place, over whole f32 buffers.
+#include "../../native/core/ops/elementwise.h"
+
 #include "../op.h"
 #include "elementwise.cuh"
 
@@ -20,13 +22,9 @@ struct Ema {
 };
 
 Launch make_ema(const CudaRequest& request) {
-  expect_operands(request, {"params", "average"}, {"average"});
+  check_ema(request);
   const TensorSpec& params = request.inputs[0];
   const double decay = request.instruction.number("decay");
-  expect_dtype(request, "params", params, {DType::f32});
-  expect_dtype(request, "average", request.inputs[1], {DType::f32});
-  expect_shape(request, "average", request.inputs[1], params.shape, "params", params);
-  expect_in_place(request, "average", 1, 0);
 
   const float kept = static_cast<float>(decay), rate = static_cast<float>(1.0 - decay);
   return [=, count = elements_of(params.shape)](const Operands& operands, const LaunchContext& context) {

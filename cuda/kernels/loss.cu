@@ -42,14 +42,9 @@ void launch_loss(const T* pred, const float* target, const float* huber_c, const
 }
 
 Launch make_loss(const CudaRequest& request) {
-  expect_operands(request, {"pred", "target", "weight", "huber_c?"}, {"per_sample", "total"});
-  expect_loss_inputs(request);
+  check_loss(request);
   const TensorSpec& pred = request.inputs[0];
   const int64_t batch = pred.shape[0], columns = elements_of(pred.shape) / batch;
-  expect_dtype(request, "per_sample", request.outputs[0], {DType::f32});
-  expect_shape(request, "per_sample", request.outputs[0], {batch}, "pred", pred);
-  expect_dtype(request, "total", request.outputs[1], {DType::f32});
-  expect_shape(request, "total", request.outputs[1], {1}, "pred", pred);
 
   request.reserve_scratch(batch * sample_parts(columns) * static_cast<int64_t>(sizeof(double)));
   return by_loss("loss", request.instruction.text("kind"), [&](auto function) {

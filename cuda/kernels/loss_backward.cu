@@ -30,11 +30,8 @@ struct LossBackward {
 };
 
 Launch make_loss_backward(const CudaRequest& request) {
-  expect_operands(request, {"pred", "target", "weight", "huber_c?"}, {"dpred"});
-  expect_loss_inputs(request);
+  check_loss_backward(request);
   const TensorSpec& pred = request.inputs[0];
-  expect_dtype(request, "dpred", request.outputs[0], {pred.dtype});
-  expect_shape(request, "dpred", request.outputs[0], pred.shape, "pred", pred);
 
   const int64_t count = elements_of(pred.shape), columns = count / pred.shape[0];
   const float scale = static_cast<float>(request.instruction.number("scale") / static_cast<double>(count));

@@ -1,4 +1,6 @@
 // mix: y = ca[n] * a + cb[n] * b per sample n. Noising, v targets and flow matching are all of this form.
+#include "../../native/core/ops/elementwise.h"
+
 #include "../op.h"
 #include "elementwise.cuh"
 
@@ -22,17 +24,10 @@ struct Mix {
 };
 
 Launch make_mix(const CudaRequest& request) {
-  expect_operands(request, {"a", "b", "ca", "cb"}, {"y"});
+  check_mix(request);
   const TensorSpec& a = request.inputs[0];
   const TensorSpec& y = request.outputs[0];
-  const char* names[] = {"a", "b", "ca", "cb"};
-  const int64_t batch = batch_of(request, "a", a);
-  for (size_t i = 0; i < 4; i++) {
-    expect_dtype(request, names[i], request.inputs[i], {DType::f32});
-    expect_shape(request, names[i], request.inputs[i], i < 2 ? a.shape : Shape{batch}, "a", a);
-  }
-  expect_compute_dtype(request, "y", y);
-  expect_shape(request, "y", y, a.shape, "a", a);
+  const int64_t batch = a.shape[0];
 
   const int64_t count = elements_of(a.shape), columns = batch == 0 ? 0 : count / batch;
   return by_dtype(y.dtype, [=](auto zero) -> Launch {

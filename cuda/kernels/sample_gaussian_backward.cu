@@ -31,18 +31,10 @@ struct SampleGaussianBackward {
 };
 
 Launch make_sample_gaussian_backward(const CudaRequest& request) {
-  expect_operands(request, {"dz", "moments", "eps"}, {"dmoments"});
+  const int64_t channels = read_sample_gaussian_backward(request);
   const TensorSpec& moments = request.inputs[1];
-  const int64_t channels = gaussian_channels(request, moments);
-  const Shape latents = with_columns(moments.shape, channels);
-  expect_dtype(request, "dz", request.inputs[0], {moments.dtype});
-  expect_shape(request, "dz", request.inputs[0], latents, "moments", moments);
-  expect_dtype(request, "eps", request.inputs[2], {DType::f32});
-  expect_shape(request, "eps", request.inputs[2], latents, "moments", moments);
-  expect_dtype(request, "dmoments", request.outputs[0], {moments.dtype});
-  expect_shape(request, "dmoments", request.outputs[0], moments.shape, "moments", moments);
 
-  return by_dtype(moments.dtype, [=, count = elements_of(latents)](auto zero) -> Launch {
+  return by_dtype(moments.dtype, [=, count = elements_of(moments.shape) / 2](auto zero) -> Launch {
     using T = decltype(zero);
     return [=](const Operands& operands, const LaunchContext& context) {
       const T *dz = data<const T>(operands.inputs[0]), *moments = data<const T>(operands.inputs[1]);

@@ -1,4 +1,6 @@
 // slice: y[.., count] = columns start .. start + count of x[.., C].
+#include "../../native/core/ops/columns.h"
+
 #include "../op.h"
 #include "elementwise.cuh"
 
@@ -19,14 +21,9 @@ struct Slice {
 };
 
 Launch make_slice(const CudaRequest& request) {
-  expect_operands(request, {"x"}, {"y"});
   const TensorSpec& x = request.inputs[0];
   const TensorSpec& y = request.outputs[0];
-  const int64_t start = request.instruction.integer("start"), columns = columns_of(y), x_columns = columns_of(x);
-  expect_dtype(request, "y", y, {x.dtype});
-  expect_shape(request, "y", y, with_columns(x.shape, columns), "x", x);
-  require(start >= 0 && start <= x_columns - columns, "slice: columns ", start, " .. ", start + columns,
-          " lie outside x ", to_string(x.shape));
+  const int64_t start = read_slice_start(request), columns = columns_of(y), x_columns = columns_of(x);
 
   return by_size(bytes_of(x.dtype), [=, count = elements_of(y.shape)](auto zero) -> Launch {
     using T = decltype(zero);

@@ -1,4 +1,6 @@
 // slice_backward: dx[.., C] = dy[.., count] at columns start .. start + count, zero elsewhere.
+#include "../../native/core/ops/columns.h"
+
 #include "../op.h"
 #include "elementwise.cuh"
 
@@ -21,14 +23,9 @@ struct SliceBackward {
 };
 
 Launch make_slice_backward(const CudaRequest& request) {
-  expect_operands(request, {"dy"}, {"dx"});
   const TensorSpec& dy = request.inputs[0];
   const TensorSpec& dx = request.outputs[0];
-  const int64_t start = request.instruction.integer("start"), columns = columns_of(dy), x_columns = columns_of(dx);
-  expect_dtype(request, "dx", dx, {dy.dtype});
-  expect_shape(request, "dx", dx, with_columns(dy.shape, x_columns), "dy", dy);
-  require(start >= 0 && start <= x_columns - columns, "slice_backward: columns ", start, " .. ", start + columns,
-          " lie outside dx ", to_string(dx.shape));
+  const int64_t start = read_slice_backward_start(request), columns = columns_of(dy), x_columns = columns_of(dx);
 
   return by_size(bytes_of(dy.dtype), [=, count = elements_of(dx.shape)](auto zero) -> Launch {
     using T = decltype(zero);

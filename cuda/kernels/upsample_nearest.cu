@@ -1,5 +1,7 @@
 // upsample_nearest: x[N, H, W, C] -> y[N, Ho, Wo, C], y[i, j] = x[floor(i H / Ho), floor(j W / Wo)], as PyTorch's
 // "nearest".
+#include "../../native/core/ops/upsample_nearest.h"
+
 #include "../op.h"
 #include "elementwise.cuh"
 
@@ -22,13 +24,9 @@ struct UpsampleNearest {
 };
 
 Launch make_upsample_nearest(const CudaRequest& request) {
-  expect_operands(request, {"x"}, {"y"});
+  check_upsample_nearest(request);
   const TensorSpec& x = request.inputs[0];
   const TensorSpec& y = request.outputs[0];
-  expect_dtype(request, "y", y, {x.dtype});
-  const bool images = x.shape.size() == 4 && y.shape.size() == 4 && elements_of(x.shape) > 0;
-  require(images && y.shape[0] == x.shape[0] && y.shape[3] == x.shape[3], "upsample_nearest: x ", to_string(x.shape),
-          " and y ", to_string(y.shape), " must be [N, H, W, C] and [N, Ho, Wo, C]");
 
   const int64_t h = x.shape[1], w = x.shape[2], ho = y.shape[1], wo = y.shape[2], channels = x.shape[3];
   return by_size(bytes_of(x.dtype), [=, count = elements_of(y.shape)](auto zero) -> Launch {

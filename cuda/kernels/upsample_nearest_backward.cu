@@ -1,4 +1,6 @@
 // upsample_nearest_backward: dx[h, w] = the sum of dy over the pixels that upsample_nearest copied from there.
+#include "../../native/core/ops/upsample_nearest.h"
+
 #include "../op.h"
 #include "elementwise.cuh"
 
@@ -37,14 +39,9 @@ struct UpsampleNearestBackward {
 };
 
 Launch make_upsample_nearest_backward(const CudaRequest& request) {
-  expect_operands(request, {"dy"}, {"dx"});
+  check_upsample_nearest_backward(request);
   const TensorSpec& dy = request.inputs[0];
   const TensorSpec& dx = request.outputs[0];
-  expect_compute_dtype(request, "dy", dy);
-  expect_dtype(request, "dx", dx, {dy.dtype});
-  const bool images = dy.shape.size() == 4 && dx.shape.size() == 4;
-  require(images && dx.shape[0] == dy.shape[0] && dx.shape[3] == dy.shape[3], "upsample_nearest_backward: dy ",
-          to_string(dy.shape), " and dx ", to_string(dx.shape), " must be [N, Ho, Wo, C] and [N, H, W, C]");
 
   const int64_t largest = std::max({dx.shape[0] * dx.shape[1] * dx.shape[2], (dx.shape[1] + 1) * (dy.shape[1] + 1),
                                     (dx.shape[2] + 1) * (dy.shape[2] + 1), dx.shape[3]});

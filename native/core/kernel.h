@@ -4,6 +4,7 @@
 // are the same function. It throws Error for what it does not support.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -18,6 +19,10 @@ struct Operands {
   std::vector<Tensor> inputs;
   std::vector<Tensor> outputs;
 };
+
+// The tensors of an instruction at their addresses; absent operands stay without.
+Operands operands_of(const Program& program, const Instruction& instruction,
+                     const std::function<void*(int tensor)>& address_of);
 
 // What a factory may look at. Tensors are given as specs (shape, dtype, space), never as pointers.
 struct OpRequest {

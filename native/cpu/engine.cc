@@ -178,20 +178,9 @@ void* CpuEngine::address_of(const Compiled& compiled, int index) const {
 void CpuEngine::bind(Compiled& compiled) const {
   if (compiled.bound == generation_) return;
   const Program& program = compiled.program;
-  const auto tensors_of = [&](const std::vector<int>& indices) {
-    std::vector<Tensor> tensors;
-    for (const int index : indices) {
-      if (index == kNoTensor) {
-        tensors.push_back({});
-      } else {
-        tensors.push_back({program.tensors[index].dtype, program.tensors[index].shape, address_of(compiled, index)});
-      }
-    }
-    return tensors;
-  };
   for (size_t i = 0; i < compiled.steps.size(); i++) {
-    compiled.steps[i].operands = {tensors_of(program.instructions[i].inputs),
-                                  tensors_of(program.instructions[i].outputs)};
+    compiled.steps[i].operands = operands_of(program, program.instructions[i],
+                                             [&](int tensor) { return address_of(compiled, tensor); });
   }
   compiled.bound = generation_;
 }

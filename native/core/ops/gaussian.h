@@ -3,7 +3,7 @@
 #pragma once
 
 #include "../anywhere.h"
-#include "../checks.h"
+#include "../kernel.h"
 
 namespace lorikeet {
 
@@ -15,13 +15,10 @@ LORIKEET_ANYWHERE float clamp_logvar(float x) {
 // The clamp's derivative: 1 inside and on the limits, 0 outside; NaN counts as inside.
 LORIKEET_ANYWHERE float clamp_slope(float x) { return x < -30.0f || x > 20.0f ? 0.0f : 1.0f; }
 
-// Throws Error unless moments has 2C columns of a compute dtype; returns C.
-inline int64_t gaussian_channels(const OpRequest& request, const TensorSpec& moments) {
-  expect_compute_dtype(request, "moments", moments);
-  require(moments.shape.size() > 1 && columns_of(moments) % 2 == 0, request.instruction.op, ": moments ",
-          to_string(moments.shape), " must be [N, .., 2C]");
-  require(elements_of(moments.shape) > 0, request.instruction.op, ": moments ", to_string(moments.shape), " is empty");
-  return columns_of(moments) / 2;
-}
+// What the ops on it ask of their operands, on every device. All throw Error and return C.
+int64_t read_sample_gaussian(const OpRequest& request);
+int64_t read_sample_gaussian_backward(const OpRequest& request);
+int64_t read_gaussian_kl(const OpRequest& request);
+int64_t read_gaussian_kl_backward(const OpRequest& request);
 
 }  // namespace lorikeet

@@ -5,7 +5,7 @@
 #include <cmath>
 
 #include "../anywhere.h"
-#include "../checks.h"
+#include "../kernel.h"
 
 namespace lorikeet {
 
@@ -45,23 +45,8 @@ auto by_loss(const std::string& op, const std::string& kind, const Make& make) {
   fail(op, ": kind is '", kind, "'; it must be l2, l1, huber or smooth_l1");
 }
 
-// Checks pred[N, ..], target, weight[N] and huber_c?[N].
-inline void expect_loss_inputs(const OpRequest& request) {
-  const TensorSpec& pred = request.inputs[0];
-  const Shape per_sample{batch_of(request, "pred", pred)};
-  expect_compute_dtype(request, "pred", pred);
-  expect_dtype(request, "target", request.inputs[1], {DType::f32});
-  expect_shape(request, "target", request.inputs[1], pred.shape, "pred", pred);
-  expect_dtype(request, "weight", request.inputs[2], {DType::f32});
-  expect_shape(request, "weight", request.inputs[2], per_sample, "pred", pred);
-  const std::string& kind = request.instruction.text("kind");
-  if (request.has_input(3)) {
-    expect_dtype(request, "huber_c", request.inputs[3], {DType::f32});
-    expect_shape(request, "huber_c", request.inputs[3], per_sample, "pred", pred);
-  }
-  require(request.has_input(3) || (kind != "huber" && kind != "smooth_l1"), request.instruction.op, ": kind ", kind,
-          " needs huber_c");
-  require(elements_of(pred.shape) > 0, request.instruction.op, ": pred ", to_string(pred.shape), " is empty");
-}
+// What both ops ask of their operands: pred [N, ..], target, weight [N], huber_c? [N] and their outputs. Throw Error.
+void check_loss(const OpRequest& request);
+void check_loss_backward(const OpRequest& request);
 
 }  // namespace lorikeet

@@ -1,4 +1,5 @@
 // add: y = a + b, elementwise; y may be the bytes of a or of b.
+#include "../../core/ops/elementwise.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
@@ -11,15 +12,8 @@ LORIKEET_CLONES void apply(const T* a, const T* b, T* y, int64_t n) {
 }
 
 std::unique_ptr<Kernel> make_add(const KernelRequest& request) {
-  expect_operands(request, {"a", "b"}, {"y"});
+  check_add(request);
   const TensorSpec& a = request.inputs[0];
-  const TensorSpec& b = request.inputs[1];
-  const TensorSpec& y = request.outputs[0];
-  expect_compute_dtype(request, "a", a);
-  expect_dtype(request, "b", b, {a.dtype});
-  expect_dtype(request, "y", y, {a.dtype});
-  expect_shape(request, "b", b, a.shape, "a", a);
-  expect_shape(request, "y", y, a.shape, "a", a);
 
   const int64_t n = elements_of(a.shape);
   return by_dtype(a.dtype, [n](auto zero) {

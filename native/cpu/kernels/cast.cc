@@ -1,4 +1,5 @@
 // cast: y = x in the dtype of y (f32, bf16), rounded to nearest even.
+#include "../../core/ops/elementwise.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
@@ -11,12 +12,9 @@ LORIKEET_CLONES void apply(const From* x, To* y, int64_t n) {
 }
 
 std::unique_ptr<Kernel> make_cast(const KernelRequest& request) {
-  expect_operands(request, {"x"}, {"y"});
+  check_cast(request);
   const TensorSpec& x = request.inputs[0];
   const TensorSpec& y = request.outputs[0];
-  expect_compute_dtype(request, "x", x);
-  expect_compute_dtype(request, "y", y);
-  expect_shape(request, "y", y, x.shape, "x", x);
 
   const int64_t n = elements_of(x.shape);
   return by_dtype(x.dtype, [&](auto from_zero) {

@@ -1,20 +1,17 @@
 // concat: y[.., C1 + C2] = [a[.., C1] | b[.., C2]].
 #include <cstring>
 
+#include "../../core/ops/columns.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
 namespace {
 
 std::unique_ptr<Kernel> make_concat(const KernelRequest& request) {
-  expect_operands(request, {"a", "b"}, {"y"});
+  check_concat(request);
   const TensorSpec& a = request.inputs[0];
   const TensorSpec& b = request.inputs[1];
   const TensorSpec& y = request.outputs[0];
-  expect_dtype(request, "b", b, {a.dtype});
-  expect_dtype(request, "y", y, {a.dtype});
-  expect_shape(request, "b", b, with_columns(a.shape, columns_of(b)), "a", a);
-  expect_shape(request, "y", y, with_columns(a.shape, columns_of(a) + columns_of(b)), "a", a);
 
   const int64_t rows = rows_of(y), columns = columns_of(y);
   const int64_t a_bytes = columns_of(a) * bytes_of(a.dtype), b_bytes = columns_of(b) * bytes_of(b.dtype);

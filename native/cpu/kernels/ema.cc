@@ -1,4 +1,5 @@
 // ema: average = decay * average + (1 - decay) * params, in place, over whole f32 buffers.
+#include "../../core/ops/elementwise.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
@@ -10,13 +11,9 @@ LORIKEET_CLONES void apply(const float* params, float* average, float decay, flo
 }
 
 std::unique_ptr<Kernel> make_ema(const KernelRequest& request) {
-  expect_operands(request, {"params", "average"}, {"average"});
+  check_ema(request);
   const TensorSpec& params = request.inputs[0];
   const double decay = request.instruction.number("decay");
-  expect_dtype(request, "params", params, {DType::f32});
-  expect_dtype(request, "average", request.inputs[1], {DType::f32});
-  expect_shape(request, "average", request.inputs[1], params.shape, "params", params);
-  expect_in_place(request, "average", 1, 0);
 
   const int64_t n = elements_of(params.shape);
   return kernel_from([=](const Operands& operands) {

@@ -25,13 +25,9 @@ double sum_part(const T* moments, int64_t rows, int64_t channels) {
 }
 
 std::unique_ptr<Kernel> make_gaussian_kl(const KernelRequest& request) {
-  expect_operands(request, {"moments"}, {"per_sample", "total"});
+  const int64_t channels = read_gaussian_kl(request);
   const TensorSpec& moments = request.inputs[0];
-  const int64_t channels = gaussian_channels(request, moments), batch = moments.shape[0];
-  expect_dtype(request, "per_sample", request.outputs[0], {DType::f32});
-  expect_shape(request, "per_sample", request.outputs[0], {batch}, "moments", moments);
-  expect_dtype(request, "total", request.outputs[1], {DType::f32});
-  expect_shape(request, "total", request.outputs[1], {1}, "moments", moments);
+  const int64_t batch = moments.shape[0];
 
   const int64_t rows = rows_of(moments) / batch, grain = row_grain(2 * channels), parts = pieces_of(rows, grain);
   request.scratch.reserve(batch * parts * sizeof(double));

@@ -17,14 +17,9 @@ double sum_part(const T* pred, const float* target, float c, int64_t n) {
 }
 
 std::unique_ptr<Kernel> make_loss(const KernelRequest& request) {
-  expect_operands(request, {"pred", "target", "weight", "huber_c?"}, {"per_sample", "total"});
-  expect_loss_inputs(request);
+  check_loss(request);
   const TensorSpec& pred = request.inputs[0];
   const int64_t batch = pred.shape[0], columns = elements_of(pred.shape) / batch;
-  expect_dtype(request, "per_sample", request.outputs[0], {DType::f32});
-  expect_shape(request, "per_sample", request.outputs[0], {batch}, "pred", pred);
-  expect_dtype(request, "total", request.outputs[1], {DType::f32});
-  expect_shape(request, "total", request.outputs[1], {1}, "pred", pred);
 
   const int64_t parts = pieces_of(columns, kElementGrain);
   request.scratch.reserve(batch * parts * sizeof(double));

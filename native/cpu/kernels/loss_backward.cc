@@ -13,12 +13,9 @@ LORIKEET_CLONES void apply(const T* pred, const float* target, float c, float fa
 }
 
 std::unique_ptr<Kernel> make_loss_backward(const KernelRequest& request) {
-  expect_operands(request, {"pred", "target", "weight", "huber_c?"}, {"dpred"});
-  expect_loss_inputs(request);
+  check_loss_backward(request);
   const TensorSpec& pred = request.inputs[0];
   const double scale = request.instruction.number("scale");
-  expect_dtype(request, "dpred", request.outputs[0], {pred.dtype});
-  expect_shape(request, "dpred", request.outputs[0], pred.shape, "pred", pred);
 
   const int64_t batch = pred.shape[0], n = elements_of(pred.shape), columns = n / batch;
   return by_loss("loss_backward", request.instruction.text("kind"), [&](auto function) {

@@ -1,4 +1,5 @@
 // mix: y = ca[n] * a + cb[n] * b per sample n. Noising, v targets and flow matching are all of this form.
+#include "../../core/ops/elementwise.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
@@ -11,17 +12,10 @@ LORIKEET_CLONES void apply(const float* a, const float* b, float ca, float cb, T
 }
 
 std::unique_ptr<Kernel> make_mix(const KernelRequest& request) {
-  expect_operands(request, {"a", "b", "ca", "cb"}, {"y"});
+  check_mix(request);
   const TensorSpec& a = request.inputs[0];
   const TensorSpec& y = request.outputs[0];
-  const char* names[] = {"a", "b", "ca", "cb"};
-  const int64_t batch = batch_of(request, "a", a);
-  for (size_t i = 0; i < 4; i++) {
-    expect_dtype(request, names[i], request.inputs[i], {DType::f32});
-    expect_shape(request, names[i], request.inputs[i], i < 2 ? a.shape : Shape{batch}, "a", a);
-  }
-  expect_compute_dtype(request, "y", y);
-  expect_shape(request, "y", y, a.shape, "a", a);
+  const int64_t batch = a.shape[0];
 
   const int64_t columns = batch == 0 ? 0 : elements_of(a.shape) / batch;
   return by_dtype(y.dtype, [=](auto zero) {

@@ -2,15 +2,13 @@
 //
 //   dweight = Σ dy z    dx = (weight dy - z mean(weight dy z)) s
 //
-// Σ runs over rows, the mean over a row's columns. Rows are cut into blocks, whose number follows from the shape
-// alone; the blocks' sums for dweight are added up in order.
+// Σ runs over rows, the mean over a row's columns. Sums are made in blocks of rows
+// (row_blocks.h).
 #include "../../core/ops/rms_norm.h"
-#include "../elementwise.h"
+#include "row_blocks.h"
 
 namespace lorikeet::cpu {
 namespace {
-
-constexpr int64_t kMaxBlocks = 256;
 
 template <typename T>
 LORIKEET_CLONES void input_gradient(const T* dy, const T* x, int64_t rows, int64_t columns, const float* weight,
@@ -38,15 +36,10 @@ LORIKEET_CLONES void sum_gradients(const T* dy, const T* x, int64_t rows, int64_
   }
 }
 
-LORIKEET_CLONES void add_row(const float* from, float* to, int64_t n) {
-#pragma omp simd
-  for (int64_t i = 0; i < n; i++) to[i] += from[i];
-}
-
 std::unique_ptr<Kernel> make_rms_norm_backward(const KernelRequest& request) {
   const RmsNormOp op = read_rms_norm_backward(request);
   const int64_t rows = op.rows, columns = op.columns;
-  const int64_t block_rows = std::max(row_grain(columns), pieces_of(rows, kMaxBlocks));
+  const int64_t block_rows = rows_of_block(rows, columns);
   const int64_t blocks = pieces_of(rows, block_rows);
   if (op.dweight) request.scratch.reserve(blocks * columns * 4);
   Scratch* scratch = &request.scratch;

@@ -20,14 +20,8 @@ LORIKEET_CLONES void apply(const T* moments, const float* eps, T* z, int64_t row
 }
 
 std::unique_ptr<Kernel> make_sample_gaussian(const KernelRequest& request) {
-  expect_operands(request, {"moments", "eps"}, {"z"});
+  const int64_t channels = read_sample_gaussian(request);
   const TensorSpec& moments = request.inputs[0];
-  const int64_t channels = gaussian_channels(request, moments);
-  const Shape latents = with_columns(moments.shape, channels);
-  expect_dtype(request, "eps", request.inputs[1], {DType::f32});
-  expect_shape(request, "eps", request.inputs[1], latents, "moments", moments);
-  expect_dtype(request, "z", request.outputs[0], {moments.dtype});
-  expect_shape(request, "z", request.outputs[0], latents, "moments", moments);
 
   return by_dtype(moments.dtype, [=, rows = rows_of(moments)](auto zero) {
     using T = decltype(zero);

@@ -24,16 +24,8 @@ LORIKEET_CLONES void apply(const T* dz, const T* moments, const float* eps, T* d
 }
 
 std::unique_ptr<Kernel> make_sample_gaussian_backward(const KernelRequest& request) {
-  expect_operands(request, {"dz", "moments", "eps"}, {"dmoments"});
+  const int64_t channels = read_sample_gaussian_backward(request);
   const TensorSpec& moments = request.inputs[1];
-  const int64_t channels = gaussian_channels(request, moments);
-  const Shape latents = with_columns(moments.shape, channels);
-  expect_dtype(request, "dz", request.inputs[0], {moments.dtype});
-  expect_shape(request, "dz", request.inputs[0], latents, "moments", moments);
-  expect_dtype(request, "eps", request.inputs[2], {DType::f32});
-  expect_shape(request, "eps", request.inputs[2], latents, "moments", moments);
-  expect_dtype(request, "dmoments", request.outputs[0], {moments.dtype});
-  expect_shape(request, "dmoments", request.outputs[0], moments.shape, "moments", moments);
 
   return by_dtype(moments.dtype, [=, rows = rows_of(moments)](auto zero) {
     using T = decltype(zero);

@@ -1,20 +1,16 @@
 // slice: y[.., count] = columns start .. start + count of x[.., C].
 #include <cstring>
 
+#include "../../core/ops/columns.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
 namespace {
 
 std::unique_ptr<Kernel> make_slice(const KernelRequest& request) {
-  expect_operands(request, {"x"}, {"y"});
+  const int64_t start = read_slice_start(request);
   const TensorSpec& x = request.inputs[0];
   const TensorSpec& y = request.outputs[0];
-  const int64_t start = request.instruction.integer("start");
-  expect_dtype(request, "y", y, {x.dtype});
-  expect_shape(request, "y", y, with_columns(x.shape, columns_of(y)), "x", x);
-  require(start >= 0 && start <= columns_of(x) - columns_of(y), "slice: columns ", start, " .. ", start + columns_of(y),
-          " lie outside x ", to_string(x.shape));
 
   const int64_t rows = rows_of(y), columns = columns_of(y), size = bytes_of(x.dtype);
   const int64_t from_bytes = columns_of(x) * size, to_bytes = columns * size;

@@ -1,20 +1,16 @@
 // slice_backward: dx[.., C] = dy[.., count] at columns start .. start + count, zero elsewhere.
 #include <cstring>
 
+#include "../../core/ops/columns.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
 namespace {
 
 std::unique_ptr<Kernel> make_slice_backward(const KernelRequest& request) {
-  expect_operands(request, {"dy"}, {"dx"});
+  const int64_t start = read_slice_backward_start(request);
   const TensorSpec& dy = request.inputs[0];
   const TensorSpec& dx = request.outputs[0];
-  const int64_t start = request.instruction.integer("start");
-  expect_dtype(request, "dx", dx, {dy.dtype});
-  expect_shape(request, "dx", dx, with_columns(dy.shape, columns_of(dx)), "dy", dy);
-  require(start >= 0 && start <= columns_of(dx) - columns_of(dy), "slice_backward: columns ", start, " .. ",
-          start + columns_of(dy), " lie outside dx ", to_string(dx.shape));
 
   const int64_t rows = rows_of(dy), size = bytes_of(dy.dtype);
   const int64_t from_bytes = columns_of(dy) * size, to_bytes = columns_of(dx) * size, before = start * size;

@@ -2,19 +2,16 @@
 // "nearest".
 #include <cstring>
 
+#include "../../core/ops/upsample_nearest.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
 namespace {
 
 std::unique_ptr<Kernel> make_upsample_nearest(const KernelRequest& request) {
-  expect_operands(request, {"x"}, {"y"});
+  check_upsample_nearest(request);
   const TensorSpec& x = request.inputs[0];
   const TensorSpec& y = request.outputs[0];
-  expect_dtype(request, "y", y, {x.dtype});
-  const bool images = x.shape.size() == 4 && y.shape.size() == 4 && elements_of(x.shape) > 0;
-  require(images && y.shape[0] == x.shape[0] && y.shape[3] == x.shape[3], "upsample_nearest: x ", to_string(x.shape),
-          " and y ", to_string(y.shape), " must be [N, H, W, C] and [N, Ho, Wo, C]");
 
   const int64_t h = x.shape[1], w = x.shape[2], ho = y.shape[1], wo = y.shape[2];
   const int64_t pixel = x.shape[3] * bytes_of(x.dtype);

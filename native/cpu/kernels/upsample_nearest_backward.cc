@@ -1,4 +1,5 @@
 // upsample_nearest_backward: dx[h, w] = the sum of dy over the pixels that upsample_nearest copied from there.
+#include "../../core/ops/upsample_nearest.h"
 #include "../elementwise.h"
 
 namespace lorikeet::cpu {
@@ -27,14 +28,9 @@ LORIKEET_CLONES void sum_block(const T* dy, int64_t rows, int64_t columns, int64
 }
 
 std::unique_ptr<Kernel> make_upsample_nearest_backward(const KernelRequest& request) {
-  expect_operands(request, {"dy"}, {"dx"});
+  check_upsample_nearest_backward(request);
   const TensorSpec& dy = request.inputs[0];
   const TensorSpec& dx = request.outputs[0];
-  expect_compute_dtype(request, "dy", dy);
-  expect_dtype(request, "dx", dx, {dy.dtype});
-  const bool images = dy.shape.size() == 4 && dx.shape.size() == 4;
-  require(images && dx.shape[0] == dy.shape[0] && dx.shape[3] == dy.shape[3], "upsample_nearest_backward: dy ",
-          to_string(dy.shape), " and dx ", to_string(dx.shape), " must be [N, Ho, Wo, C] and [N, H, W, C]");
 
   const int64_t h = dx.shape[1], w = dx.shape[2], ho = dy.shape[1], wo = dy.shape[2], channels = dx.shape[3];
   return by_dtype(dy.dtype, [=, rows = dx.shape[0] * h](auto zero) {
