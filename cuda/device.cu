@@ -105,10 +105,13 @@ CardInfo card_info(int card) {
   check(cudaGetDeviceProperties(&properties, card), "asking for the card's properties");
   CardInfo info;
   info.name = properties.name;
+  info.memory_bytes = static_cast<int64_t>(properties.totalGlobalMem);
   size_t free = 0, total = 0;
-  check(cudaMemGetInfo(&free, &total), "asking for the card's memory");
-  info.memory_bytes = static_cast<int64_t>(total);
-  info.memory_free = static_cast<int64_t>(free);
+  if (cudaMemGetInfo(&free, &total) == cudaSuccess) {
+    info.memory_free = static_cast<int64_t>(free);
+  } else {
+    cudaGetLastError();  // a card so full that not even this can be asked has none
+  }
   info.multiprocessors = properties.multiProcessorCount;
   info.major = properties.major;
   info.minor = properties.minor;
@@ -151,17 +154,28 @@ class CudaDevice : public Device {
 
 constexpr int kOldestMajor = 8;  // bf16 tensor cores and cp.async came with compute capability 8.0
 
+// What keeps us from using it. Never throws: a card in trouble must not keep anybody from the other devices.
+static std::string problem_with(int card) {
+  try {
+    const Context context(card);
+    const Context::Use use(context);
+    const CardInfo info = card_info(card);
+    if (info.major >= kOldestMajor) return "";
+    return info.name + " has compute capability " + std::to_string(info.major) + "." + std::to_string(info.minor) +
+           ", and 8.0 is needed";
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+}
+
 static DeviceKind find_cards() {
   static std::vector<std::unique_ptr<CudaDevice>> cards;
   DeviceKind kind{kName, {}, ""};
   const int count = count_cards(kind.problem);
   for (int card = 0; card < count; card++) {
-    const Context context(card);
-    const Context::Use use(context);
-    const CardInfo info = card_info(card);
-    if (info.major < kOldestMajor) {
-      kind.problem += (kind.problem.empty() ? "" : "; ") + info.name + " has compute capability " +
-                      std::to_string(info.major) + "." + std::to_string(info.minor) + ", and 8.0 is needed";
+    const std::string problem = problem_with(card);
+    if (!problem.empty()) {
+      kind.problem += (kind.problem.empty() ? "" : "; ") + problem;
       continue;
     }
     cards.push_back(std::make_unique<CudaDevice>(card));

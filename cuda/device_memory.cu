@@ -66,12 +66,14 @@ class OwnStream {
 }  // namespace
 
 void DeviceBlock::clear() {
+  if (bytes_ == 0) return;
   OwnStream stream;
   check(cudaMemsetAsync(data_, 0, static_cast<size_t>(bytes_), stream), "clearing memory of the card");
   stream.finish("clearing memory of the card");
 }
 
 void DeviceBlock::write(const void* from, int64_t offset, int64_t count) {
+  if (count == 0) return;
   OwnStream stream;
   check(cudaMemcpyAsync(bytes_at(offset), from, static_cast<size_t>(count), cudaMemcpyHostToDevice, stream),
         "copying to the card");
@@ -79,6 +81,7 @@ void DeviceBlock::write(const void* from, int64_t offset, int64_t count) {
 }
 
 void DeviceBlock::read(void* to, int64_t offset, int64_t count) const {
+  if (count == 0) return;
   OwnStream stream;
   check(cudaMemcpyAsync(to, bytes_at(offset), static_cast<size_t>(count), cudaMemcpyDeviceToHost, stream),
         "copying from the card");

@@ -34,6 +34,7 @@ CudaEngine::CudaEngine(int card, const EngineOptions& options) : context_(card) 
 
 CudaEngine::~CudaEngine() {
   const Context::Use use(context_);
+  cudaStreamSynchronize(stream_);  // a run that failed may have left launches behind
   for (auto& [handle, compiled] : programs_) drop_graph(compiled);
   programs_.clear();
   weights_ = DeviceWeights();
@@ -65,7 +66,9 @@ std::vector<float> CudaEngine::read_weight(const std::string& name) {
 void CudaEngine::create_buffer(const std::string& name, int64_t bytes, std::optional<DType> dtype) {
   const Context::Use use(context_);
   const auto found = buffers_.find(name);
-  if (found != buffers_.end()) return check_same_buffer(name, found->second.block.bytes(), found->second.dtype, bytes, dtype);
+  if (found != buffers_.end()) {
+    return check_same_buffer(name, found->second.block.bytes(), found->second.dtype, bytes, dtype);
+  }
   check_new_buffer(name, bytes, dtype);
   Buffer buffer{DeviceBlock(("the buffer '" + name + "'").c_str(), bytes), dtype};
   buffer.block.clear();
@@ -142,11 +145,7 @@ int CudaEngine::compile(Program program) {
   compiled.program = std::move(program);
   prepare(compiled);
   lay_out_ports(compiled);
-  generation_++;
-  if (compiled.program.arena_bytes > arena_.bytes()) {
-    arena_ = DeviceBlock();  // nothing in it outlives a run; given back before more is asked for
-    arena_ = DeviceBlock("the arena", compiled.program.arena_bytes);
-  }
+  if (compiled.program.arena_bytes > arena_.bytes()) replace(arena_, "the arena", compiled.program.arena_bytes);
   for (const TensorSpec& tensor : compiled.program.tensors) {
     if (tensor.space == Space::weight) compiled.held.push_back(tensor.name);
     if (tensor.space != Space::buffer) continue;
@@ -178,10 +177,20 @@ void CudaEngine::prepare(Compiled& compiled) {
       fail_at(program, i, error.what());
     }
   }
-  if (scratch_bytes > scratch_.bytes()) {
-    scratch_ = DeviceBlock();
-    scratch_ = DeviceBlock("working memory of the kernels", scratch_bytes);
-    scratch_.open_to_all();
+  if (scratch_bytes > scratch_.bytes()) replace(scratch_, "working memory of the kernels", scratch_bytes);
+}
+
+// Nothing in these blocks outlives a run, so one is given back before the next is asked for. When that is refused, what
+// was there comes back and the programs that are compiled go on running.
+void CudaEngine::replace(DeviceBlock& block, const char* what, int64_t bytes) {
+  const int64_t before = block.bytes();
+  generation_++;
+  block = DeviceBlock();
+  try {
+    block = DeviceBlock(what, bytes);
+  } catch (const std::exception&) {
+    block = DeviceBlock(what, before);
+    throw;
   }
 }
 
@@ -208,11 +217,7 @@ void CudaEngine::release(int handle) {
   programs_.erase(found);
   int64_t largest = 0;
   for (const auto& [other, compiled] : programs_) largest = std::max(largest, compiled.program.arena_bytes);
-  if (largest < arena_.bytes()) {
-    generation_++;
-    arena_ = DeviceBlock();
-    arena_ = DeviceBlock("the arena", largest);
-  }
+  if (largest < arena_.bytes()) replace(arena_, "the arena", largest);
 }
 
 void* CudaEngine::address_of(const Program& program, int index) {
@@ -228,22 +233,13 @@ void* CudaEngine::address_of(const Program& program, int index) {
 void CudaEngine::bind(Compiled& compiled) {
   if (compiled.bound == generation_) return;
   drop_graph(compiled);
+  scratch_.open_to_all();
   const Program& program = compiled.program;
-  const auto tensors_of = [&](const std::vector<int>& indices) {
-    std::vector<Tensor> tensors;
-    for (const int index : indices) {
-      if (index == kNoTensor) {
-        tensors.push_back({});
-      } else {
-        tensors.push_back({program.tensors[index].dtype, program.tensors[index].shape, address_of(program, index)});
-      }
-    }
-    return tensors;
-  };
   for (size_t i = 0; i < compiled.steps.size(); i++) {
     const Instruction& instruction = program.instructions[i];
-    compiled.steps[i].operands = {tensors_of(instruction.inputs), tensors_of(instruction.outputs)};
-    compiled.steps[i].visible = Visible(context_, OpRequest(program, instruction), compiled.steps[i].operands);
+    Step& step = compiled.steps[i];
+    step.operands = operands_of(program, instruction, [&](int tensor) { return address_of(program, tensor); });
+    step.visible = Visible(context_, OpRequest(program, instruction), step.operands);
   }
   compiled.bound = generation_;
   compiled.runs = 0;
@@ -354,7 +350,12 @@ NamedValues CudaEngine::run(int handle, const NamedValues& inputs) {
   }
   check_values(compiled);
   if (profiling_ || debug_ || compiled.runs++ == 0) {
-    launch_all(compiled);
+    try {
+      launch_all(compiled);
+    } catch (...) {
+      cudaStreamSynchronize(stream_);  // what was launched still reads the ports
+      throw;
+    }
   } else {
     if (!compiled.graph) capture(compiled);
     check(cudaGraphLaunch(compiled.graph, stream_), "starting a step");

@@ -64,6 +64,7 @@ class CudaEngine : public Engine {
   Buffer& buffer_named(const std::string& name);
   void prepare(Compiled& compiled);
   void lay_out_ports(Compiled& compiled);
+  void replace(DeviceBlock& block, const char* what, int64_t bytes);
   void* address_of(const Program& program, int tensor);
   void bind(Compiled& compiled);
   void check_values(const Compiled& compiled);

@@ -18,8 +18,8 @@ class DeviceWeights {
   std::vector<float> read(const std::string& name) const;
 
   // A program's use of a weight, which keeps it from being removed.
-  void hold(const std::string& name) { ++const_cast<Weight&>(find(name)).users; }
-  void let_go(const std::string& name) { --const_cast<Weight&>(find(name)).users; }
+  void hold(const std::string& name) { weights_.at(name).users++; }
+  void let_go(const std::string& name) { weights_.at(name).users--; }
   void* address(const std::string& name) const { return find(name).block.data(); }
 
   int64_t bytes() const;

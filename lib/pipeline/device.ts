@@ -40,7 +40,7 @@ export function openDevice(name: string, options: DeviceOptions = {}): Device {
     computeDtype === 'bf16' && !hasBf16
       ? [`This processor (${found.isa}) has no bf16 arithmetic, so everything is computed in f32: slower, and twice the memory.`]
       : []
-  const budget = found.memory && Math.min(memoryBudget ?? Infinity, found.memory.free - margin)
+  const budget = found.memory && Math.max(1, Math.min(memoryBudget ?? Infinity, found.memory.free - margin))
   return {
     name: found.name,
     description: describe(found, threads),
