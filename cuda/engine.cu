@@ -46,11 +46,12 @@ CudaEngine::~CudaEngine() {
   cudaStreamDestroy(stream_);
 }
 
-void CudaEngine::add_weights(const std::vector<WeightSpec>& specs,
-                             const std::function<bool(int64_t, int64_t)>& progress) {
+std::vector<StorageError> CudaEngine::add_weights(const std::vector<WeightSpec>& specs,
+                                                  const std::function<bool(int64_t, int64_t)>& progress) {
   const Context::Use use(context_);
   generation_++;
-  weights_.add(specs, [&](int64_t done, int64_t total) { return !cancelled_ && (!progress || progress(done, total)); });
+  return weights_.add(
+      specs, [&](int64_t done, int64_t total) { return !cancelled_ && (!progress || progress(done, total)); });
 }
 
 void CudaEngine::remove_weights(const std::vector<std::string>& names) {

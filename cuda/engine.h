@@ -16,8 +16,8 @@ class CudaEngine : public Engine {
   CudaEngine(int card, const EngineOptions& options);
   ~CudaEngine() override;
 
-  void add_weights(const std::vector<WeightSpec>& specs,
-                   const std::function<bool(int64_t, int64_t)>& progress) override;
+  std::vector<StorageError> add_weights(const std::vector<WeightSpec>& specs,
+                                        const std::function<bool(int64_t, int64_t)>& progress) override;
   void remove_weights(const std::vector<std::string>& names) override;
   std::vector<float> read_weight(const std::string& name) override;
   void create_buffer(const std::string& name, int64_t bytes, std::optional<DType> dtype) override;

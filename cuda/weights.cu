@@ -12,7 +12,7 @@ const DeviceWeights::Weight& DeviceWeights::find(const std::string& name) const 
   return found->second;
 }
 
-void DeviceWeights::add(const std::vector<WeightSpec>& specs, const WeightProgress& progress) {
+std::vector<StorageError> DeviceWeights::add(const std::vector<WeightSpec>& specs, const WeightProgress& progress) {
   int64_t largest = 0;
   for (const WeightSpec& spec : specs) {
     const auto found = weights_.find(spec.name);
@@ -21,7 +21,7 @@ void DeviceWeights::add(const std::vector<WeightSpec>& specs, const WeightProgre
   }
   const PinnedBlock staging(largest);
   const auto place = [&](const WeightSpec&) { return staging.bytes_at(0); };
-  read_weights(specs, progress, place, [&](const WeightSpec& spec) {
+  return read_weights(specs, progress, place, [&](const WeightSpec& spec) {
     const auto found = weights_.find(spec.name);
     if (found != weights_.end() && found->second.block.bytes() == spec.bytes()) {
       found->second.block.write(staging.bytes_at(0));

@@ -12,7 +12,7 @@ namespace LORIKEET_CUDA {
 class DeviceWeights {
  public:
   // Throws Error; weights that were not finished are as they were before.
-  void add(const std::vector<WeightSpec>& specs, const WeightProgress& progress);
+  std::vector<StorageError> add(const std::vector<WeightSpec>& specs, const WeightProgress& progress);
   void remove(const std::string& name);  // throws Error while a program uses it
   const WeightSpec& spec(const std::string& name) const { return find(name).spec; }  // throws Error on unknown names
   std::vector<float> read(const std::string& name) const;

@@ -62,8 +62,9 @@ class Engine {
  public:
   virtual ~Engine() = default;
 
-  virtual void add_weights(const std::vector<WeightSpec>& specs,
-                           const std::function<bool(int64_t, int64_t)>& progress) = 0;
+  // Returns how far the quantised ones are from their sources.
+  virtual std::vector<StorageError> add_weights(const std::vector<WeightSpec>& specs,
+                                                const std::function<bool(int64_t, int64_t)>& progress) = 0;
   virtual void remove_weights(const std::vector<std::string>& names) = 0;
   virtual std::vector<float> read_weight(const std::string& name) = 0;
 

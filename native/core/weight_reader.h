@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "quantise.h"
 #include "weight_source.h"
 
 namespace lorikeet {
@@ -14,7 +15,19 @@ struct WeightSpec {
   DType dtype = DType::f32;
   Shape shape;
   std::vector<WeightSource> sources;  // their rows follow each other
+  Storage storage = Storage::plain;
+
+  // As programs see it: row-major values of its dtype.
   int64_t bytes() const { return elements_of(shape) * bytes_of(dtype); }
+  // As it is stored.
+  int64_t stored_bytes() const { return storage == Storage::plain ? bytes() : stored_layout(storage, shape).bytes; }
+};
+
+// How far a quantised weight is from what its sources say: |stored - given| / |given|, before rounding to its dtype.
+struct StorageError {
+  std::string name;
+  Storage storage;
+  double relative;
 };
 
 // A weight that a compiled program uses may only be replaced by one alike. Throws Error.
@@ -24,9 +37,10 @@ void require_same(const WeightSpec& used, const WeightSpec& next);
 using WeightProgress = std::function<bool(int64_t done, int64_t total)>;
 
 // Checks all specs and their files first, then reads one weight after the other: `place` says where in the host's
-// memory it is to go (row-major, rounded to its dtype), `finished` takes it from there. Throws Error.
-void read_weights(const std::vector<WeightSpec>& specs, const WeightProgress& progress,
-                  const std::function<void*(const WeightSpec&)>& place,
-                  const std::function<void(const WeightSpec&)>& finished);
+// memory its stored_bytes() are to go (row-major, rounded to its dtype; or quantised from f32, as quantise.h describes),
+// `finished` takes them from there. Returns the errors of the quantised ones. Throws Error.
+std::vector<StorageError> read_weights(const std::vector<WeightSpec>& specs, const WeightProgress& progress,
+                                       const std::function<void*(const WeightSpec&)>& place,
+                                       const std::function<void(const WeightSpec&)>& finished);
 
 }  // namespace lorikeet

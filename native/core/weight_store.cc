@@ -6,7 +6,7 @@
 
 namespace lorikeet {
 
-void WeightStore::add(const std::vector<WeightSpec>& specs, const WeightProgress& progress) {
+std::vector<StorageError> WeightStore::add(const std::vector<WeightSpec>& specs, const WeightProgress& progress) {
   for (const WeightSpec& spec : specs) {
     const auto found = weights_.find(spec.name);
     if (found == weights_.end()) continue;
@@ -18,12 +18,17 @@ void WeightStore::add(const std::vector<WeightSpec>& specs, const WeightProgress
   }
   Block block;
   const auto place = [&](const WeightSpec& spec) {
-    block = Block(spec.bytes());
+    block = Block(spec.stored_bytes());
     return block.data();
   };
-  read_weights(specs, progress, place, [&](const WeightSpec& spec) {
+  return read_weights(specs, progress, place, [&](const WeightSpec& spec) {
+    if (spec.storage != Storage::plain) {
+      Block opened(spec.bytes());
+      dequantise(block.data(), spec.storage, spec.shape, spec.dtype, opened.data());
+      block = std::move(opened);
+    }
     Weight& weight = weights_[spec.name];
-    weight.spec = WeightSpec{spec.name, spec.dtype, spec.shape, {}};
+    weight.spec = WeightSpec{spec.name, spec.dtype, spec.shape, {}, spec.storage};
     // Kernels keep their handles: the bytes behind them are exchanged.
     for (auto it = weight.packed.begin(); it != weight.packed.end();) {
       if (it->use_count() == 1) {

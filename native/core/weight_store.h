@@ -39,8 +39,9 @@ struct PlainWeight {
 class WeightStore {
  public:
   // Progress counts bytes as they are read; `advance` returns false to cancel, which leaves the store unchanged for the
-  // weights that were not finished.
-  void add(const std::vector<WeightSpec>& specs, const WeightProgress& progress);
+  // weights that were not finished. Quantised weights are opened at once, since layouts hold plain values: they have the
+  // numbers that their storage gives and the size of plain ones. Returns their errors.
+  std::vector<StorageError> add(const std::vector<WeightSpec>& specs, const WeightProgress& progress);
 
   // Frees a weight; throws Error while a compiled program uses it. A name that does not exist is no error.
   void remove(const std::string& name);

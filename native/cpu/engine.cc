@@ -20,11 +20,12 @@ CpuEngine::CpuEngine(const EngineOptions& options) : options_(options) {
 // The number of threads belongs to the calling thread, so engines in one process do not disturb each other.
 void CpuEngine::use_threads() const { set_thread_count(options_.threads); }
 
-void CpuEngine::add_weights(const std::vector<WeightSpec>& specs,
-                            const std::function<bool(int64_t, int64_t)>& progress) {
+std::vector<StorageError> CpuEngine::add_weights(const std::vector<WeightSpec>& specs,
+                                                 const std::function<bool(int64_t, int64_t)>& progress) {
   use_threads();
   generation_++;
-  weights_.add(specs, [&](int64_t done, int64_t total) { return !cancelled_ && (!progress || progress(done, total)); });
+  return weights_.add(
+      specs, [&](int64_t done, int64_t total) { return !cancelled_ && (!progress || progress(done, total)); });
 }
 
 void CpuEngine::remove_weights(const std::vector<std::string>& names) {
