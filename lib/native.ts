@@ -50,6 +50,8 @@ export interface WeightSpec {
   dtype: 'f32' | 'bf16'
   shape: number[]
   sources: WeightSource[]
+  /** It stays in pinned memory of the host, and a card fetches it for each use; the cpu device makes no difference. */
+  onHost?: boolean
 }
 
 /** A piece of a buffer: `shape` at `offset` bytes. */
@@ -74,6 +76,10 @@ export interface MemoryUse {
   weights: number
   packed: number
   scratch: number
+  /** A card's room for weights that are fetched from the host or opened (dequantised) for each use. */
+  staging: number
+  /** Weights in pinned memory of the host. */
+  host: number
 }
 
 /** Time spent in the ops of one kind and label (the name of the first output), since profiling was enabled. */
@@ -102,7 +108,17 @@ export interface EngineOptions {
   threads?: number
   /** Bytes of a card's memory that may be taken. Default: what is free, less a margin. */
   memoryBudget?: number
+  /** Measured earlier on such a device. */
+  choices?: Choices
+  /** Measure other choices, in the first run of each program. Default: false. */
+  measure?: boolean
 }
+
+/**
+ * Which of several kernels that give the same bits a device takes: the kernel's name by the problem's, for instance
+ * `128x64` for `matmul bf16 m4096 n320 k320+8`.
+ */
+export type Choices = Record<string, string>
 
 /**
  * An engine on a device. Calls take effect in the order in which they are made, whether they return a promise or not;
@@ -162,6 +178,9 @@ export interface Engine {
   run(steps: readonly RunStep[]): Promise<Record<string, Values>[]>
 
   memory(): MemoryUse
+
+  /** What was measured since the engine was opened; waits for nothing. */
+  measured(): Choices
 
   /** Enabling starts the counts again. */
   profile(enable: boolean): void

@@ -139,6 +139,7 @@ static WeightSpec to_weight_spec(const Reader& value) {
   spec.name = value.field("name").text();
   spec.dtype = to_dtype(value.field("dtype"));
   spec.shape = value.field("shape").integers();
+  if (value.has("onHost")) spec.on_host = value.field("onHost").flag();
   const Reader sources = value.field("sources");
   for (const Reader& source : sources.items()) spec.sources.push_back(to_source(source));
   return spec;
@@ -163,6 +164,12 @@ EngineOptions to_engine_options(const Reader& value) {
   if (!threads.absent()) options.threads = static_cast<int>(threads.integer(1, 4096));
   const Reader budget = value.field("memoryBudget");
   if (!budget.absent()) options.memory_budget = budget.integer(1, int64_t{1} << 50);
+  const Reader choices = value.field("choices");
+  if (!choices.absent()) {
+    for (const auto& [problem, kernel] : choices.entries()) options.choices[problem] = kernel.text();
+  }
+  const Reader measure = value.field("measure");
+  if (!measure.absent()) options.measure = measure.boolean();
   return options;
 }
 

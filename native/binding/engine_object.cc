@@ -24,6 +24,7 @@ Napi::Function EngineObject::define(Napi::Env env) {
                          InstanceMethod<&EngineObject::release>("release"),
                          InstanceMethod<&EngineObject::run>("run"),
                          InstanceMethod<&EngineObject::memory>("memory"),
+                         InstanceMethod<&EngineObject::measured>("measured"),
                          InstanceMethod<&EngineObject::profile>("profile"),
                          InstanceMethod<&EngineObject::profile_report>("profileReport"),
                          InstanceMethod<&EngineObject::close>("close"),
@@ -264,6 +265,13 @@ Napi::Value EngineObject::memory(const Napi::CallbackInfo& info) {
   result.Set("packed", static_cast<double>(use.packed));
   result.Set("scratch", static_cast<double>(use.scratch));
   return result;
+}
+
+// Without waiting for what is under way.
+Napi::Value EngineObject::measured(const Napi::CallbackInfo& info) {
+  Napi::Object choices = Napi::Object::New(info.Env());
+  for (const auto& [problem, kernel] : engine().measured()) choices.Set(problem, kernel);
+  return choices;
 }
 
 void EngineObject::profile(const Napi::CallbackInfo& info) {

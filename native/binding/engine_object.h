@@ -60,6 +60,7 @@ class EngineObject : public Napi::ObjectWrap<EngineObject> {
   void release(const Napi::CallbackInfo& info);
   Napi::Value run(const Napi::CallbackInfo& info);
   Napi::Value memory(const Napi::CallbackInfo& info);
+  Napi::Value measured(const Napi::CallbackInfo& info);
   void profile(const Napi::CallbackInfo& info);
   Napi::Value profile_report(const Napi::CallbackInfo& info);
   void close(const Napi::CallbackInfo& info);

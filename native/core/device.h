@@ -27,10 +27,16 @@ struct DeviceInfo {
   int64_t memory_free = 0;       // at present
 };
 
+// Which of several kernels that give the same bits an instruction's launches take: the kernel's name by what describes
+// the problem ("matmul bf16 m4096 n320 k320+8": "128x64").
+using Choices = std::map<std::string, std::string>;
+
 struct EngineOptions {
   DType compute_dtype = DType::f32;
   int threads = 0;           // 0: the device's default
   int64_t memory_budget = 0;  // bytes of the device's own memory that may be taken; 0: the device's default
+  Choices choices;           // measured earlier on such a device
+  bool measure = false;      // others, in the first run of each program; devices without alternatives ignore both
 };
 
 struct MemoryUse {  // bytes
@@ -85,6 +91,9 @@ class Engine {
   virtual MemoryUse memory() const = 0;
   virtual void profile(bool enable) = 0;
   virtual std::vector<ProfileEntry> profile_report() const = 0;
+
+  // What was measured since the engine was opened. From any thread.
+  virtual Choices measured() const { return {}; }
 
   // From any thread: a run() in progress throws before its next instruction.
   void cancel() { cancelled_ = true; }
