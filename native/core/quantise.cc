@@ -87,8 +87,9 @@ int8_t int8_code(float x, double steps) {
 // Fills `codes` and returns the scale. The values are finite, their largest magnitude is given.
 float encode(Storage storage, const float* values, int64_t n, float largest, uint8_t* codes) {
   if (storage == Storage::nf4) {
-    uint8_t each[kNf4Block] = {};
+    uint8_t each[kNf4Block];
     const float divisor = largest > 0.0f ? largest : 1.0f;
+    each[n - 1 + n % 2] = nf4_code(0);  // behind an odd number of values
     for (int64_t i = 0; i < n; i++) each[i] = nf4_code(values[i] / divisor);
     for (int64_t i = 0; i < n; i += 2) codes[i / 2] = static_cast<uint8_t>(each[i] << 4 | each[i + 1]);
     return largest;
