@@ -36,10 +36,7 @@ export function openDevice(name: string, options: DeviceOptions = {}): Device {
   const found = findDevice(name === 'cuda:0' ? 'cuda' : name)
   const hasBf16 = found.computeDtypes.includes('bf16')
   const chosen: ComputeDType = computeDtype === 'f32' || !hasBf16 ? 'f32' : 'bf16'
-  const notes =
-    computeDtype === 'bf16' && !hasBf16
-      ? [`This processor (${found.isa}) has no bf16 arithmetic, so everything is computed in f32: slower, and twice the memory.`]
-      : []
+  const notes = notesOn(found, computeDtype === 'bf16' && !hasBf16)
   const budget = found.memory && Math.max(1, Math.min(memoryBudget ?? Infinity, found.memory.free - margin))
   return {
     name: found.name,
@@ -55,6 +52,15 @@ export function openDevice(name: string, options: DeviceOptions = {}): Device {
         ...(budget !== undefined && { memoryBudget: budget }),
       }),
   }
+}
+
+function notesOn({ name, isa }: DeviceInfo, lacksBf16: boolean): string[] {
+  const notes: string[] = []
+  if (lacksBf16)
+    notes.push(`This processor (${isa}) has no bf16 arithmetic, so everything is computed in f32: slower, and twice the memory.`)
+  if (name === 'cuda-sim')
+    notes.push('The card is emulated, some thousand times slower than a card: for tiny models and small pictures.')
+  return notes
 }
 
 function findDevice(name: string): DeviceInfo {
