@@ -39,6 +39,7 @@ class Context {
     BudgetScope budget_;
   };
   mutable Budget budget;
+  bool tells_time() const { return true; }
 
  private:
   int card_;
@@ -61,6 +62,7 @@ class Context {
     sim::Machine::Use use_;
   };
   mutable Budget budget;
+  bool tells_time() const { return machine_->mode() != sim::Mode::fast; }  // of its own; else it is the host's
   sim::Machine& machine() const { return *machine_; }
 
  private:

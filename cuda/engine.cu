@@ -19,7 +19,8 @@ static size_t port_of(const Program& program, const Instruction& instruction, si
 // What the driver and other programs may still want of the card.
 constexpr int64_t kMargin = int64_t{256} << 20;
 
-CudaEngine::CudaEngine(int card, const EngineOptions& options) : context_(card) {
+CudaEngine::CudaEngine(int card, const EngineOptions& options)
+    : context_(card), tuner_(options.measure && context_.tells_time(), options.choices) {
   require(options.compute_dtype == DType::f32 || options.compute_dtype == DType::bf16,
           "computeDtype must be f32 or bf16");
   const Context::Use use(context_);
@@ -165,7 +166,7 @@ void CudaEngine::prepare(Compiled& compiled) {
   for (size_t i = 0; i < program.instructions.size(); i++) {
     const Instruction& instruction = program.instructions[i];
     try {
-      const CudaRequest request(program, instruction, card_.multiprocessors);
+      const CudaRequest request(program, instruction, card_.multiprocessors, tuner_);
       Step step;
       step.launch = kernel_registry().find(instruction.op)(request);
       step.profile_slot = profile_.slot(program, instruction);
@@ -241,6 +242,7 @@ void CudaEngine::bind(Compiled& compiled) {
     Step& step = compiled.steps[i];
     step.operands = operands_of(program, instruction, [&](int tensor) { return address_of(program, tensor); });
     step.visible = Visible(context_, OpRequest(program, instruction), step.operands);
+    step.repeatable = repeatable(program, instruction, step.operands);
   }
   compiled.bound = generation_;
   compiled.runs = 0;
@@ -279,11 +281,11 @@ void CudaEngine::copy_outputs(const Compiled& compiled) {
   }
 }
 
-void CudaEngine::launch_one(Compiled& compiled, size_t index) {
+void CudaEngine::launch_one(Compiled& compiled, size_t index, Tuner* tuner) {
   Step& step = compiled.steps[index];
   try {
     const Visible::Scope scope(context_, step.visible);
-    step.launch(step.operands, {stream_, scratch_.data()});
+    step.launch(step.operands, {stream_, scratch_.data(), step.repeatable ? tuner : nullptr});
   } catch (const std::exception& error) {
     fail_at(compiled.program, index, error.what());
   }
@@ -291,11 +293,12 @@ void CudaEngine::launch_one(Compiled& compiled, size_t index) {
 
 // One instruction after the other, for programs that run once, for the profile, and to find the one at fault.
 void CudaEngine::launch_all(Compiled& compiled) {
+  Tuner* const tuner = profiling_ || debug_ ? nullptr : tuner_.for_run();
   copy_inputs(compiled);
   for (size_t i = 0; i < compiled.steps.size(); i++) {
     require(!cancelled_, "program '", compiled.program.label, "' was cancelled");
     if (profiling_) check(cudaEventRecord(before_, stream_), "recording an event");
-    launch_one(compiled, i);
+    launch_one(compiled, i, tuner);
     if (profiling_) check(cudaEventRecord(after_, stream_), "recording an event");
     if (!profiling_ && !debug_) continue;
     try {
@@ -317,7 +320,7 @@ void CudaEngine::capture(Compiled& compiled) {
   cudaGraph_t graph = nullptr;
   try {
     copy_inputs(compiled);
-    for (size_t i = 0; i < compiled.steps.size(); i++) launch_one(compiled, i);
+    for (size_t i = 0; i < compiled.steps.size(); i++) launch_one(compiled, i, nullptr);
     copy_outputs(compiled);
   } catch (...) {
     cudaStreamEndCapture(stream_, &graph);

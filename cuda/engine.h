@@ -33,6 +33,7 @@ class CudaEngine : public Engine {
   MemoryUse memory() const override;
   void profile(bool enable) override;
   std::vector<ProfileEntry> profile_report() const override;
+  Choices measured() const override { return tuner_.measured(); }
 
  private:
   struct Buffer {
@@ -43,6 +44,7 @@ class CudaEngine : public Engine {
     Launch launch;
     Operands operands;
     Visible visible;
+    bool repeatable = false;
     size_t profile_slot = 0;
   };
   struct InputCheck {
@@ -70,7 +72,7 @@ class CudaEngine : public Engine {
   void check_values(const Compiled& compiled);
   void copy_inputs(const Compiled& compiled);
   void copy_outputs(const Compiled& compiled);
-  void launch_one(Compiled& compiled, size_t index);
+  void launch_one(Compiled& compiled, size_t index, Tuner* tuner);
   void launch_all(Compiled& compiled);
   void capture(Compiled& compiled);
   void drop_graph(Compiled& compiled);
@@ -78,6 +80,7 @@ class CudaEngine : public Engine {
 
   Context context_;
   CardInfo card_;
+  Tuner tuner_;
   DeviceWeights weights_;
   std::map<std::string, Buffer> buffers_;
   DeviceBlock arena_, scratch_;

@@ -15,22 +15,31 @@
 #include "device_memory.h"
 #include "launch.cuh"
 #include "numeric.cuh"
+#include "tuning.h"
 
 namespace LORIKEET_CUDA {
 
 struct LaunchContext {
   Stream stream = {};
   void* scratch = nullptr;  // what the factory reserved, at a multiple of 256 bytes; nothing in it survives the launch
+  Tuner* tuner = nullptr;   // while choices are measured
+
+  // start(i) launches kernel i of the choice, and nothing that another launch of the same would change.
+  void launch_chosen(Choice& choice, const std::function<void(int)>& start) const {
+    if (tuner != nullptr && !choice.settled) tuner->measure(choice, start, stream);
+    start(choice.chosen);
+  }
 };
 
-// Puts the kernels of one instruction into the stream. Must not wait for the card.
+// Puts the kernels of one instruction into the stream. Must not wait for the card itself.
 using Launch = std::function<void(const Operands& operands, const LaunchContext& context)>;
 
 struct CudaRequest : OpRequest {
-  CudaRequest(const Program& program, const Instruction& instruction, int multiprocessors)
-      : OpRequest(program, instruction), multiprocessors(multiprocessors) {}
+  CudaRequest(const Program& program, const Instruction& instruction, int multiprocessors, Tuner& tuner)
+      : OpRequest(program, instruction), multiprocessors(multiprocessors), tuner(tuner) {}
 
-  int multiprocessors;
+  int multiprocessors;  // for what may change the time and nothing else
+  Tuner& tuner;
 
   void reserve_scratch(int64_t bytes) const { scratch_bytes_ = std::max(scratch_bytes_, bytes); }
   int64_t scratch_bytes() const { return scratch_bytes_; }

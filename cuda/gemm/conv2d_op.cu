@@ -17,16 +17,28 @@ Convolution shape_of(const CudaRequest& request, const ConvGeometry& g, int64_t 
           number(outputs), number(g.kh), number(g.kw), number(g.stride), number(g.top), number(g.left)};
 }
 
+// "conv2d bf16 1x64x64x320 to 64x64x320 3x3"
+std::string convolution_words(const char* kernel, DType dtype, const Convolution& s) {
+  const auto by = [](std::initializer_list<int> extents) {
+    std::string words;
+    for (const int extent : extents) words += (words.empty() ? "" : "x") + std::to_string(extent);
+    return words;
+  };
+  return std::string(kernel) + " " + name_of(dtype) + " " + by({s.samples, s.height, s.width, s.channels}) + " to " +
+         by({s.out_height, s.out_width, s.outputs}) + " " + by({s.kernel_height, s.kernel_width});
+}
+
 Launch conv2d(const CudaRequest& request, const Conv2dOp& op) {
   const ConvGeometry& g = op.geometry;
   expect_room_for_adapters(request, op.low_rank.ups.size());
   const Convolution shape = shape_of(request, g, g.o);
-  const TileChoice tile = choose_tile(g.out_pixels(), g.o, request.multiprocessors);
+  const std::string words = convolution_words("conv2d", op.dtype, shape) + words_of_ups(op.low_rank, g.o);
+  const TunedTile tile(request, words, op.dtype, g.out_pixels(), g.o);
   std::vector<Convolution> downs;
-  std::vector<TileChoice> rank_tiles;
+  std::vector<TunedTile> rank_tiles;
   for (const int64_t rank : op.low_rank.ranks) {
     downs.push_back(shape_of(request, g, rank));
-    rank_tiles.push_back(choose_tile(g.out_pixels(), rank, request.multiprocessors));
+    rank_tiles.emplace_back(request, convolution_words("conv2d", op.dtype, downs.back()), op.dtype, g.out_pixels(), rank);
   }
   return by_dtype(op.dtype, [&](auto zero) -> Launch {
     using T = decltype(zero);
@@ -35,13 +47,13 @@ Launch conv2d(const CudaRequest& request, const Conv2dOp& op) {
       const auto h = [&](size_t adapter) { return data<T>(operands.outputs[1 + adapter]); };
       const T* x = input(0);
       for (size_t a = 0; a < low_rank.adapters(); a++) {
-        launch_conv2d(Conv2d<T>{downs[a], x, input(low_rank.downs[a]), nullptr, h(a), {}}, rank_tiles[a],
-                      context.stream);
+        const Conv2d<T> to_h{downs[a], x, input(low_rank.downs[a]), nullptr, h(a), {}};
+        rank_tiles[a].launch(context, [&](TileChoice chosen) { launch_conv2d(to_h, chosen, context.stream); });
       }
       const float* bias = operands.inputs.size() > 2 ? data<const float>(operands.inputs[2]) : nullptr;
       Conv2d<T> product{shape, x, input(1), bias, data<T>(operands.outputs[0]), {}};
       product.ups = ups_of<T>(low_rank, operands);
-      launch_conv2d(product, tile, context.stream);
+      tile.launch(context, [&](TileChoice chosen) { launch_conv2d(product, chosen, context.stream); });
     };
   });
 }
@@ -52,7 +64,9 @@ Launch conv2d_input_grad(const CudaRequest& request, const Conv2dInputGradOp& op
   const Convolution shape = shape_of(request, g, g.o);
   // Each residue of the stride is a product of its own.
   const int64_t rows = g.n * ((g.h + g.stride - 1) / g.stride) * ((g.w + g.stride - 1) / g.stride);
-  const TileChoice tile = choose_tile(rows, g.c, request.multiprocessors);
+  std::string words = convolution_words("conv2d_grad_input", op.dtype, shape);
+  for (const int64_t rank : op.ranks) words += segment_words(rank, g.c, g.c);
+  const TunedTile tile(request, words, op.dtype, rows, g.c);
   return by_dtype(op.dtype, [&](auto zero) -> Launch {
     using T = decltype(zero);
     return [=](const Operands& operands, const LaunchContext& context) {
@@ -61,7 +75,7 @@ Launch conv2d_input_grad(const CudaRequest& request, const Conv2dInputGradOp& op
       for (size_t a = 0; a < op.ranks.size(); a++) {
         product.downs.push_back({input(op.dh(a)), input(op.down(a)), static_cast<int>(op.ranks[a]), 1.0f});
       }
-      launch_conv2d_grad_input(product, tile, context.stream);
+      tile.launch(context, [&](TileChoice chosen) { launch_conv2d_grad_input(product, chosen, context.stream); });
     };
   });
 }
@@ -73,7 +87,7 @@ Launch conv2d_weight_grad(const CudaRequest& request, const Conv2dWeightGradOp& 
   return by_dtype(op.dtype, [&](auto zero) -> Launch {
     using T = decltype(zero);
     const TileChoice tile = choose_weight_grad_tile(n, k);
-    const int parts = choose_parts<T>(rows, n, k, tile, request.multiprocessors);
+    const int parts = choose_parts<T>(rows, n, k, tile);
     if (parts > 1) request.reserve_scratch(static_cast<int64_t>(parts) * n * k * 4);
     return [=, scale = op.scale](const Operands& operands, const LaunchContext& context) {
       launch_conv2d_weight_grad(

@@ -19,13 +19,22 @@ void expect_room_for_adapters(const CudaRequest& request, size_t count) {
           kMaxSegments - 1, " at most");
 }
 
+std::string words_of_ups(const LowRank& low_rank, int64_t n) {
+  std::string words;
+  for (const auto& up : low_rank.ups) words += segment_words(up.r, up.n, n);
+  return words;
+}
+
 // Each h = x downᵀ is a product of its own, since it is kept; then y is one, the ups included.
 Launch linear(const CudaRequest& request, const LinearOp& op) {
   expect_room_for_adapters(request, op.low_rank.ups.size());
   const int m = extent(request, op.rows), n = extent(request, op.n), k = extent(request, op.k);
-  const TileChoice tile = choose_tile(m, n, request.multiprocessors);
-  std::vector<TileChoice> rank_tiles;
-  for (const int64_t rank : op.low_rank.ranks) rank_tiles.push_back(choose_tile(m, rank, request.multiprocessors));
+  const std::string words = product_words("matmul", op.dtype, m, n, k) + words_of_ups(op.low_rank, n);
+  const TunedTile tile(request, words, op.dtype, m, n);
+  std::vector<TunedTile> rank_tiles;
+  for (const int64_t rank : op.low_rank.ranks) {
+    rank_tiles.emplace_back(request, product_words("matmul", op.dtype, m, rank, k), op.dtype, m, rank);
+  }
   return by_dtype(op.dtype, [&](auto zero) -> Launch {
     using T = decltype(zero);
     return [=, low_rank = op.low_rank](const Operands& operands, const LaunchContext& context) {
@@ -35,13 +44,13 @@ Launch linear(const CudaRequest& request, const LinearOp& op) {
       for (size_t a = 0; a < low_rank.adapters(); a++) {
         const int rank = static_cast<int>(low_rank.ranks[a]);
         const T* down = input(low_rank.downs[a]);
-        launch_matmul(Matmul<T>{m, rank, k, x, k, down, k, BLayout::k_contiguous, nullptr, h(a), rank, {}},
-                      rank_tiles[a], context.stream);
+        const Matmul<T> to_h{m, rank, k, x, k, down, k, BLayout::k_contiguous, nullptr, h(a), rank, {}};
+        rank_tiles[a].launch(context, [&](TileChoice chosen) { launch_matmul(to_h, chosen, context.stream); });
       }
       const float* bias = operands.inputs.size() > 2 ? data<const float>(operands.inputs[2]) : nullptr;
       Matmul<T> product{m, n, k, x, k, input(1), k, BLayout::k_contiguous, bias, data<T>(operands.outputs[0]), n, {}};
       product.ups = ups_of<T>(low_rank, operands);
-      launch_matmul(product, tile, context.stream);
+      tile.launch(context, [&](TileChoice chosen) { launch_matmul(product, chosen, context.stream); });
     };
   });
 }
@@ -49,7 +58,9 @@ Launch linear(const CudaRequest& request, const LinearOp& op) {
 Launch linear_input_grad(const CudaRequest& request, const LinearInputGradOp& op) {
   expect_room_for_adapters(request, op.ranks.size());
   const int m = extent(request, op.rows), n = extent(request, op.n), k = extent(request, op.k);
-  const TileChoice tile = choose_tile(m, k, request.multiprocessors);
+  std::string words = product_words("matmul_kn", op.dtype, m, k, n);
+  for (const int64_t rank : op.ranks) words += segment_words(rank, k, k);
+  const TunedTile tile(request, words, op.dtype, m, k);
   return by_dtype(op.dtype, [&](auto zero) -> Launch {
     using T = decltype(zero);
     return [=](const Operands& operands, const LaunchContext& context) {
@@ -60,7 +71,7 @@ Launch linear_input_grad(const CudaRequest& request, const LinearInputGradOp& op
         const int rank = static_cast<int>(op.ranks[a]);
         product.ups.push_back({input(op.dh(a)), rank, input(op.down(a)), k, rank, 0, k, 1.0f});
       }
-      launch_matmul(product, tile, context.stream);
+      tile.launch(context, [&](TileChoice chosen) { launch_matmul(product, chosen, context.stream); });
     };
   });
 }
@@ -70,7 +81,7 @@ Launch linear_weight_grad(const CudaRequest& request, const LinearWeightGradOp& 
   return by_dtype(op.dtype, [&](auto zero) -> Launch {
     using T = decltype(zero);
     const TileChoice tile = choose_weight_grad_tile(n, k);
-    const int parts = choose_parts<T>(rows, n, k, tile, request.multiprocessors);
+    const int parts = choose_parts<T>(rows, n, k, tile);
     if (parts > 1) request.reserve_scratch(static_cast<int64_t>(parts) * n * k * 4);
     return [=](const Operands& operands, const LaunchContext& context) {
       if (n == 0 || k == 0) return;
@@ -90,8 +101,12 @@ namespace {
 Launch low_rank_dh(const CudaRequest& request, const LowRankDhOp& op) {
   expect_room_for_adapters(request, op.ups.size());
   const int m = extent(request, op.rows), rank = extent(request, op.rank);
+  std::string words = product_words("matmul_kn", op.dtype, m, rank, 0);
+  for (const auto& up : op.ups) words += segment_words(up.n, up.r, rank);
   // Of a wide tile only an up's own columns are of use.
-  const TileChoice tile = op.ups.size() > 1 ? TileChoice::t32x16 : choose_tile(m, rank, request.multiprocessors);
+  const int narrowest = static_cast<int>(tiles_of(op.dtype).size()) - 1;
+  const int fallback = op.ups.size() > 1 ? narrowest : choose_tile(op.dtype, m, rank, request.multiprocessors);
+  const TunedTile tile(request, words, op.dtype, fallback);
   return by_dtype(op.dtype, [&](auto zero) -> Launch {
     using T = decltype(zero);
     return [=](const Operands& operands, const LaunchContext& context) {
@@ -102,7 +117,7 @@ Launch low_rank_dh(const CudaRequest& request, const LowRankDhOp& op) {
         product.ups.push_back({dy + up.column, op.columns, data<const T>(operands.inputs[up.input]), up.r,
                                static_cast<int>(up.n), static_cast<int>(up.rank), static_cast<int>(up.r), op.scale});
       }
-      launch_matmul(product, tile, context.stream);
+      tile.launch(context, [&](TileChoice chosen) { launch_matmul(product, chosen, context.stream); });
     };
   });
 }

@@ -4,6 +4,7 @@
 #include "../../native/core/ops/linear.h"
 #include "../op.h"
 #include "low_rank.h"
+#include "tuned_tile.h"
 
 namespace LORIKEET_CUDA {
 
@@ -23,6 +24,9 @@ std::vector<LowRankUp<T>> ups_of(const LowRank& low_rank, const Operands& operan
   }
   return ups;
 }
+
+// What the ups of a layer with n outputs add to the words of its problem: "+8*320+8*320".
+std::string words_of_ups(const LowRank& low_rank, int64_t n);
 
 // Extents as kernels count them. Throws Error for one that they cannot.
 int extent(const CudaRequest& request, int64_t value);

@@ -122,21 +122,27 @@ struct MainLoop {
     // In step t tile t is computed while tiles t + 1 to t + kStages - 1 are on their way. One barrier a step: it tells
     // that tile t has arrived for all threads, and that all are done with tile t - 1, whose place the next one takes.
     LORIKEET_UNROLL for (int i = 0; i < Tile::kStages - 1; i++) load_next();
-    float scale = computing.ended(segments) ? 1.0f : segments.at[computing.segment].scale;
     while (!computing.ended(segments)) {
       wait_async<Tile::kStages - 2>();
       sync_block();
       load_next();
       Product::add_stage(tiles + compute_stage * Tile::kStageElements, warp_m, warp_n, sums);
       compute_stage = compute_stage + 1 == Tile::kStages ? 0 : compute_stage + 1;
-      if (computing.advance(segments, n)) {
-        const float next = computing.ended(segments) ? 1.0f : segments.at[computing.segment].scale;
-        if (next != scale) Product::multiply(sums, scale / next);
-        scale = next;
-      }
+      const int segment = computing.segment;
+      if (computing.advance(segments, n)) enter(segments, segment, computing.segment, sums);
     }
     wait_async<0>();
     sync_block();
+  }
+
+ private:
+  // Brings the sums from the scale of one segment to that of another, by way of those between them, which this tile skips
+  // and a wider one does not: each column has the same roundings whatever the tile.
+  static __device__ __forceinline__ void enter(const Segments<T>& segments, int from, int to, Sums& sums) {
+    for (int i = from; i < to; i++) {
+      const float scale = segments.at[i].scale, next = i + 1 < segments.count ? segments.at[i + 1].scale : 1.0f;
+      if (next != scale) Product::multiply(sums, scale / next);
+    }
   }
 };
 

@@ -24,9 +24,6 @@ struct Matmul {
   std::vector<LowRankUp<T>> ups;
 };
 
-// The tile that leaves the fewest multiprocessors idle.
-TileChoice choose_tile(int64_t m, int64_t n, int multiprocessors);
-
 // Any shapes and strides. A matrix, each adapter's and the layer's own, whose every row starts at a multiple of 16
 // bytes arrives asynchronously, any other slowly, element by element. Throws std::invalid_argument for more than
 // kMaxSegments - 1 ups.

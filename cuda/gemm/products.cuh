@@ -17,7 +17,7 @@ namespace LORIKEET_CUDA {
 enum class BLayout { k_contiguous, n_contiguous };
 
 // Sums: of one warp's tile, an array in registers.
-//   clear(sums), multiply(sums, factor)
+//   clear(sums), multiply(sums, factor)      a zero stays +0
 //   add_stage(stage, warp_m, warp_n, sums)   the product of the stage's tiles
 //   add_to_columns(sums, value)              value(column) to every row
 //   visit(sums, act)                         act(row, column, values) for every kRun consecutive columns of a row
@@ -37,7 +37,7 @@ struct WarpProduct<Operands, bf16> {
     for_each(sums, [](float& sum) { sum = 0.0f; });
   }
   static __device__ __forceinline__ void multiply(Sums& sums, float factor) {
-    for_each(sums, [factor](float& sum) { sum *= factor; });
+    for_each(sums, [factor](float& sum) { sum = sum * factor + 0.0f; });
   }
 
   static __device__ __forceinline__ void add_stage(Shared<bf16> stage, int warp_m, int warp_n, Sums& sums) {
@@ -131,7 +131,7 @@ struct WarpProduct<Operands, float> {
   }
   static __device__ __forceinline__ void multiply(Sums& sums, float factor) {
     LORIKEET_UNROLL for (int i = 0; i < kRows; i++) {
-      LORIKEET_UNROLL for (int j = 0; j < kColumns; j++) sums[i][j] *= factor;
+      LORIKEET_UNROLL for (int j = 0; j < kColumns; j++) sums[i][j] = sums[i][j] * factor + 0.0f;
     }
   }
 

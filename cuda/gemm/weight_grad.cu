@@ -74,14 +74,17 @@ TileChoice choose_weight_grad_tile(int n, int k) {
 }
 
 template <typename T>
-int choose_parts(int rows, int n, int k, TileChoice choice, int multiprocessors) {
+int choose_parts(int rows, int n, int k, TileChoice choice) {
   constexpr int kLeastRows = 256;  // below, filling the pipeline and adding up cost more than idle multiprocessors
+  // Three blocks for each of 28 multiprocessors leave few idle at the end; 128 have most of them at work at once, and
+  // more parts would cost the small cards, in memory traffic for their sums, what they give to the large ones.
+  constexpr int kBlocks = 96;
   int64_t blocks = 0;
   with_tile<T>(choice, [&](auto tile) {
     using Tile = decltype(tile);
     blocks = static_cast<int64_t>(blocks_for(n, Tile::kBlockM)) * blocks_for(k, Tile::kBlockN);
   });
-  const int64_t wanted = blocks == 0 ? 1 : 2 * multiprocessors / blocks;  // two blocks fit one multiprocessor
+  const int64_t wanted = blocks == 0 ? 1 : kBlocks / blocks;
   return static_cast<int>(std::max<int64_t>(1, std::min<int64_t>(wanted, rows / kLeastRows)));
 }
 
@@ -110,8 +113,8 @@ void launch_conv2d_weight_grad(const Conv2dWeightGrad<T>& p, TileChoice tile, St
   start_weight_grad<WindowRowOperands>(grad, segment, parameters, tile, stream);
 }
 
-template int choose_parts<bf16>(int, int, int, TileChoice, int);
-template int choose_parts<float>(int, int, int, TileChoice, int);
+template int choose_parts<bf16>(int, int, int, TileChoice);
+template int choose_parts<float>(int, int, int, TileChoice);
 template void launch_weight_grad(const WeightGrad<bf16>&, TileChoice, Stream);
 template void launch_weight_grad(const WeightGrad<float>&, TileChoice, Stream);
 template void launch_conv2d_weight_grad(const Conv2dWeightGrad<bf16>&, TileChoice, Stream);

@@ -36,9 +36,10 @@ struct Conv2dWeightGrad {
 // For a gradient [n, k].
 TileChoice choose_weight_grad_tile(int n, int k);
 
-// How many parts keep all multiprocessors busy and still have enough rows each.
+// How many parts give a card enough blocks and still have enough rows each. It follows from the problem alone, so that
+// gradients have the same bits on every card.
 template <typename T>
-int choose_parts(int rows, int n, int k, TileChoice tile, int multiprocessors);
+int choose_parts(int rows, int n, int k, TileChoice tile);
 
 // Any shapes. Operands whose every row starts at a multiple of 16 bytes arrive asynchronously, others slowly, element
 // by element. Parts change the rounding of the sums. Throws std::invalid_argument for parts without room for their

@@ -127,13 +127,6 @@ void all() {
       line.text("thrown", error.what());
     }
   });
-
-  // How the chosen tile follows the size of the output and the card.
-  check("choice", Mode::fast, [&](Json& line) {
-    line.number("large", static_cast<int>(choose_tile(4096, 1280, 28)));
-    line.number("small", static_cast<int>(choose_tile(77, 320, 28)));
-    line.number("rank", static_cast<int>(choose_tile(4096, 16, 28)));
-  });
 }
 
 }  // namespace

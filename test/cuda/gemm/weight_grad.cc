@@ -147,9 +147,9 @@ void all() {
     }
   });
   check("choice", Mode::fast, [](Json& line) {
-    line.number("thin", choose_parts<bf16>(16384, 16, 320, t64x64, 28));
-    line.number("short", choose_parts<bf16>(616, 16, 768, t64x64, 28));
-    line.number("wide", choose_parts<bf16>(16384, 1280, 1280, t128x128, 28));
+    line.number("thin", choose_parts<bf16>(16384, 16, 320, t64x64));
+    line.number("short", choose_parts<bf16>(616, 16, 768, t64x64));
+    line.number("wide", choose_parts<bf16>(16384, 1280, 1280, t128x128));
   });
 }
 
