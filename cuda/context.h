@@ -47,8 +47,9 @@ class Context {
 
 #else
 
-// A card of its own. Environment variables: LORIKEET_CUDA_SIM=strict checks and counts everything, =sampled estimates times (cuda/sim/machine.h); LORIKEET_CUDA_SIM_CARD
-// names another card of cuda/sim/cards.cc; LORIKEET_CUDA_SIM_REPORT a file that gets a line for each kernel at the end.
+// A card of its own. Environment variables: LORIKEET_CUDA_SIM=strict checks and counts everything, =sampled estimates
+// times (cuda/sim/machine.h); LORIKEET_CUDA_SIM_CARD names another card of cuda/sim/cards.cc; LORIKEET_CUDA_SIM_REPORT a
+// file that gets a line for each kernel at the end.
 class Context {
  public:
   explicit Context(int card);

@@ -29,21 +29,25 @@ CudaEngine::CudaEngine(int card, const EngineOptions& options)
   const char* debug = std::getenv("LORIKEET_CUDA_DEBUG");
   debug_ = debug != nullptr && *debug != '\0' && *debug != '0';
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  check(cudaStreamCreateWithFlags(&copies_, cudaStreamNonBlocking), "making a stream");
   check(cudaEventCreateWithFlags(&before_, 0), "making an event");
   check(cudaEventCreateWithFlags(&after_, 0), "making an event");
 }
 
 CudaEngine::~CudaEngine() {
   const Context::Use use(context_);
-  cudaStreamSynchronize(stream_);  // a run that failed may have left launches behind
+  settle();  // a run that failed may have left launches behind
   for (auto& [handle, compiled] : programs_) drop_graph(compiled);
   programs_.clear();
   weights_ = DeviceWeights();
   buffers_.clear();
   arena_ = DeviceBlock();
   scratch_ = DeviceBlock();
+  ring_ = DeviceBlock();
+  opened_ = DeviceBlock();
   cudaEventDestroy(before_);
   cudaEventDestroy(after_);
+  cudaStreamDestroy(copies_);
   cudaStreamDestroy(stream_);
 }
 
@@ -180,6 +184,10 @@ void CudaEngine::prepare(Compiled& compiled) {
     }
   }
   if (scratch_bytes > scratch_.bytes()) replace(scratch_, "working memory of the kernels", scratch_bytes);
+  compiled.residency = Residency(program, weights_);
+  const int64_t ring_bytes = compiled.residency.ring_bytes(), opened_bytes = compiled.residency.opened_bytes();
+  if (ring_bytes > ring_.bytes()) replace(ring_, "weights on their way from the host", ring_bytes);
+  if (opened_bytes > opened_.bytes()) replace(opened_, "weights opened for use", opened_bytes);
 }
 
 // Nothing in these blocks outlives a run, so one is given back before the next is asked for. When that is refused, what
@@ -236,11 +244,16 @@ void CudaEngine::bind(Compiled& compiled) {
   if (compiled.bound == generation_) return;
   drop_graph(compiled);
   scratch_.open_to_all();
+  compiled.residency.bind(weights_, ring_, opened_);
   const Program& program = compiled.program;
   for (size_t i = 0; i < compiled.steps.size(); i++) {
     const Instruction& instruction = program.instructions[i];
     Step& step = compiled.steps[i];
-    step.operands = operands_of(program, instruction, [&](int tensor) { return address_of(program, tensor); });
+    step.operands = operands_of(program, instruction, [&](int tensor) {
+      const bool frozen = program.tensors[tensor].space == Space::weight;
+      void* const fetched = frozen ? compiled.residency.address(i, program.tensors[tensor].name) : nullptr;
+      return fetched ? fetched : address_of(program, tensor);
+    });
     step.visible = Visible(context_, OpRequest(program, instruction), step.operands);
     step.repeatable = repeatable(program, instruction, step.operands);
   }
@@ -284,8 +297,12 @@ void CudaEngine::copy_outputs(const Compiled& compiled) {
 void CudaEngine::launch_one(Compiled& compiled, size_t index, Tuner* tuner) {
   Step& step = compiled.steps[index];
   try {
-    const Visible::Scope scope(context_, step.visible);
-    step.launch(step.operands, {stream_, scratch_.data(), step.repeatable ? tuner : nullptr});
+    compiled.residency.before(index, stream_);
+    {
+      const Visible::Scope scope(context_, step.visible);
+      step.launch(step.operands, {stream_, scratch_.data(), step.repeatable ? tuner : nullptr});
+    }
+    compiled.residency.after(index, stream_, copies_);
   } catch (const std::exception& error) {
     fail_at(compiled.program, index, error.what());
   }
@@ -295,6 +312,7 @@ void CudaEngine::launch_one(Compiled& compiled, size_t index, Tuner* tuner) {
 void CudaEngine::launch_all(Compiled& compiled) {
   Tuner* const tuner = profiling_ || debug_ ? nullptr : tuner_.for_run();
   copy_inputs(compiled);
+  compiled.residency.begin(stream_, copies_);
   for (size_t i = 0; i < compiled.steps.size(); i++) {
     require(!cancelled_, "program '", compiled.program.label, "' was cancelled");
     if (profiling_) check(cudaEventRecord(before_, stream_), "recording an event");
@@ -320,6 +338,7 @@ void CudaEngine::capture(Compiled& compiled) {
   cudaGraph_t graph = nullptr;
   try {
     copy_inputs(compiled);
+    compiled.residency.begin(stream_, copies_);
     for (size_t i = 0; i < compiled.steps.size(); i++) launch_one(compiled, i, nullptr);
     copy_outputs(compiled);
   } catch (...) {
@@ -332,6 +351,12 @@ void CudaEngine::capture(Compiled& compiled) {
   cudaGraphDestroy(graph);
   if (status != cudaSuccess) compiled.graph = nullptr;
   check(status, "making a graph of a step");
+}
+
+// Waits for all that was launched, whatever became of it.
+void CudaEngine::settle() {
+  cudaStreamSynchronize(copies_);
+  cudaStreamSynchronize(stream_);
 }
 
 void CudaEngine::drop_graph(Compiled& compiled) {
@@ -357,7 +382,7 @@ NamedValues CudaEngine::run(int handle, const NamedValues& inputs) {
     try {
       launch_all(compiled);
     } catch (...) {
-      cudaStreamSynchronize(stream_);  // what was launched still reads the ports
+      settle();  // what was launched still reads the ports
       throw;
     }
   } else {
@@ -384,6 +409,8 @@ MemoryUse CudaEngine::memory() const {
   for (const auto& [name, buffer] : buffers_) use.buffers += buffer.block.bytes();
   use.weights = weights_.bytes();
   use.scratch = scratch_.bytes();
+  use.staging = ring_.bytes() + opened_.bytes();
+  use.host = weights_.host_bytes();
   return use;
 }
 

@@ -1,12 +1,14 @@
 // The engine of the CUDA devices. Weights, buffers and the arena lie in the card's memory; a program's instructions are
 // launched one after the other in one stream and from its second run on as one CUDA graph, which copies inputs from
-// pinned memory and outputs back. Nothing is allocated while a program runs.
+// pinned memory and outputs back; weights that stay with the host arrive in a second stream. Nothing is allocated while
+// a program runs.
 #pragma once
 
 #include "../native/core/device.h"
 #include "../native/core/profile.h"
 #include "context.h"
 #include "op.h"
+#include "residency.h"
 #include "weights.h"
 
 namespace LORIKEET_CUDA {
@@ -56,6 +58,7 @@ class CudaEngine : public Engine {
     std::vector<Step> steps;
     std::vector<InputCheck> checks;
     std::vector<std::string> held;  // weights
+    Residency residency;
     PinnedBlock ports;              // values of the inputs, then of the outputs
     std::vector<int64_t> input_at, output_at;
     int64_t bound = -1;  // the generation of addresses that the operands hold
@@ -76,6 +79,7 @@ class CudaEngine : public Engine {
   void launch_all(Compiled& compiled);
   void capture(Compiled& compiled);
   void drop_graph(Compiled& compiled);
+  void settle();
   void synchronise(const char* doing) { check(cudaStreamSynchronize(stream_), doing); }
 
   Context context_;
@@ -83,14 +87,14 @@ class CudaEngine : public Engine {
   Tuner tuner_;
   DeviceWeights weights_;
   std::map<std::string, Buffer> buffers_;
-  DeviceBlock arena_, scratch_;
+  DeviceBlock arena_, scratch_, ring_, opened_;  // the last two: see residency.h
   std::map<int, Compiled> programs_;
   int next_handle_ = 1;
   int64_t generation_ = 0;  // grows whenever an address may have changed
   bool profiling_ = false;
   bool debug_ = false;  // LORIKEET_CUDA_DEBUG: waits after each instruction
   Profile profile_;
-  Stream stream_ = {};
+  Stream stream_ = {}, copies_ = {};
   cudaEvent_t before_ = {}, after_ = {};
 };
 

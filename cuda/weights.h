@@ -1,4 +1,5 @@
-// The frozen weights on a card: plain row-major copies, one each.
+// The frozen weights of a card's engine, each held once and as it is stored: in the card's memory, or in pinned memory
+// of the host.
 #pragma once
 
 #include <functional>
@@ -20,16 +21,21 @@ class DeviceWeights {
   // A program's use of a weight, which keeps it from being removed.
   void hold(const std::string& name) { weights_.at(name).users++; }
   void let_go(const std::string& name) { weights_.at(name).users--; }
-  void* address(const std::string& name) const { return find(name).block.data(); }
+  // Where it lies, in the memory that its spec names.
+  void* address(const std::string& name) const { return find(name).address(); }
 
-  int64_t bytes() const;
+  int64_t bytes() const { return sum(false); }      // in the card's memory
+  int64_t host_bytes() const { return sum(true); }  // in the host's
 
  private:
   struct Weight {
     WeightSpec spec;
     DeviceBlock block;
+    PinnedBlock pinned;
     int users = 0;
+    void* address() const { return spec.on_host ? pinned.bytes_at(0) : block.data(); }
   };
+  int64_t sum(bool on_host) const;
   const Weight& find(const std::string& name) const;
   std::map<std::string, Weight> weights_;
 };

@@ -44,14 +44,29 @@ export interface ConstantSource {
   shape: number[]
 }
 
-/** A frozen weight. Its sources' elements follow each other (fused q, k, v); values are rounded once to `dtype`. */
+/** Rounded to the dtype, or as codes with f32 scales: 4 bits with a scale for 64 values, 8 bits with one for each row. */
+export type WeightStorage = 'plain' | 'nf4' | 'int8' | 'fp8'
+
+/**
+ * A frozen weight. Its sources' elements follow each other (fused q, k, v); values are rounded once to `dtype`. With another
+ * storage they are quantised first, and rounded when they are opened again: for each use on a card, at once on the CPU.
+ */
 export interface WeightSpec {
   name: string
   dtype: 'f32' | 'bf16'
   shape: number[]
   sources: WeightSource[]
+  /** Default: plain. */
+  storage?: WeightStorage
   /** It stays in pinned memory of the host, and a card fetches it for each use; the cpu device makes no difference. */
   onHost?: boolean
+}
+
+/** How far a quantised weight is from its sources: |stored - given| / |given|. */
+export interface StorageError {
+  name: string
+  storage: Exclude<WeightStorage, 'plain'>
+  relative: number
 }
 
 /** A piece of a buffer: `shape` at `offset` bytes. */
@@ -130,11 +145,12 @@ export interface Engine {
 
   /**
    * Reads weights straight into their final storage. A weight that exists is replaced; while a compiled program uses
-   * it, only by one of the same dtype and shape.
+   * it, only by one of the same dtype, shape and storage.
    * @param onProgress in bytes of the sources, at most every 50 ms and once at the end; an error it throws stops the
    *   reading and rejects the promise
+   * @returns the errors of those that are quantised
    */
-  addWeights(specs: readonly WeightSpec[], onProgress?: (done: number, total: number) => void): Promise<void>
+  addWeights(specs: readonly WeightSpec[], onProgress?: (done: number, total: number) => void): Promise<StorageError[]>
 
   /** Frees weights. A name that does not exist is no error; one that a compiled program uses is. */
   removeWeights(names: readonly string[]): void

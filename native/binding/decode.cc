@@ -134,12 +134,22 @@ static WeightSource to_source(const Reader& value) {
   return source;
 }
 
+static Storage to_storage(const Reader& value) {
+  try {
+    return storage_from_name(value.text());
+  } catch (const Error& error) {
+    fail(value.path(), ": ", error.what());
+  }
+}
+
 static WeightSpec to_weight_spec(const Reader& value) {
   WeightSpec spec;
   spec.name = value.field("name").text();
   spec.dtype = to_dtype(value.field("dtype"));
   spec.shape = value.field("shape").integers();
-  if (value.has("onHost")) spec.on_host = value.field("onHost").flag();
+  const Reader storage = value.field("storage");
+  if (!storage.absent()) spec.storage = to_storage(storage);
+  if (const Reader on_host = value.field("onHost"); !on_host.absent()) spec.on_host = on_host.boolean();
   const Reader sources = value.field("sources");
   for (const Reader& source : sources.items()) spec.sources.push_back(to_source(source));
   return spec;
@@ -223,6 +233,18 @@ Napi::Value from_floats(Napi::Env env, const std::vector<float>& values) {
 
 Napi::Value from_bytes(Napi::Env env, const std::vector<uint8_t>& bytes) {
   return typed<Napi::Uint8Array>(env, bytes);
+}
+
+Napi::Value from_storage_errors(Napi::Env env, const std::vector<StorageError>& errors) {
+  Napi::Array list = Napi::Array::New(env, errors.size());
+  for (uint32_t i = 0; i < errors.size(); i++) {
+    Napi::Object one = Napi::Object::New(env);
+    one.Set("name", errors[i].name);
+    one.Set("storage", name_of(errors[i].storage));
+    one.Set("relative", errors[i].relative);
+    list.Set(i, one);
+  }
+  return list;
 }
 
 Napi::Value from_named_values(Napi::Env env, const NamedValues& values) {

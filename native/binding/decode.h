@@ -19,6 +19,7 @@ std::vector<uint8_t> to_bytes(const Reader& value);
 
 Napi::Value from_floats(Napi::Env env, const std::vector<float>& values);
 Napi::Value from_bytes(Napi::Env env, const std::vector<uint8_t>& bytes);
+Napi::Value from_storage_errors(Napi::Env env, const std::vector<StorageError>& errors);
 Napi::Value from_named_values(Napi::Env env, const NamedValues& values);
 
 }  // namespace lorikeet::binding

@@ -141,7 +141,7 @@ Napi::Value EngineObject::add_weights(const Napi::CallbackInfo& info) {
     using Clock = std::chrono::steady_clock;
     std::mutex mutex;
     Clock::time_point last = Clock::now() - std::chrono::seconds(1);
-    engine.add_weights(specs, [&](int64_t done, int64_t total) {
+    std::vector<StorageError> errors = engine.add_weights(specs, [&](int64_t done, int64_t total) {
       if (!wanted) return true;
       const std::lock_guard<std::mutex> lock(mutex);
       const Clock::time_point now = Clock::now();
@@ -151,6 +151,7 @@ Napi::Value EngineObject::add_weights(const Napi::CallbackInfo& info) {
       }
       return !job->stop;
     });
+    job->result = [errors = std::move(errors)](Napi::Env env) { return from_storage_errors(env, errors); };
   };
   return submit(info.Env(), std::move(job));
 }
@@ -263,6 +264,8 @@ Napi::Value EngineObject::memory(const Napi::CallbackInfo& info) {
   result.Set("buffers", static_cast<double>(use.buffers));
   result.Set("weights", static_cast<double>(use.weights));
   result.Set("packed", static_cast<double>(use.packed));
+  result.Set("staging", static_cast<double>(use.staging));
+  result.Set("host", static_cast<double>(use.host));
   result.Set("scratch", static_cast<double>(use.scratch));
   return result;
 }

@@ -45,6 +45,8 @@ struct MemoryUse {  // bytes
   int64_t weights = 0;  // plain copies
   int64_t packed = 0;
   int64_t scratch = 0;
+  int64_t staging = 0;  // of weights that are fetched from the host or opened for each use
+  int64_t host = 0;     // of weights, in pinned memory of the host
 };
 
 struct ProfileEntry {

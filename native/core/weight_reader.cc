@@ -22,9 +22,11 @@ static void check_spec(const WeightSpec& spec, SourceFiles& files) {
 }
 
 void require_same(const WeightSpec& used, const WeightSpec& next) {
-  const bool same = used.dtype == next.dtype && used.shape == next.shape && used.storage == next.storage;
+  const bool same = used.dtype == next.dtype && used.shape == next.shape && used.storage == next.storage &&
+                    used.on_host == next.on_host;
   const auto stored_as = [](const WeightSpec& spec) {
-    return spec.storage == Storage::plain ? std::string() : std::string(" stored as ") + name_of(spec.storage);
+    return (spec.storage == Storage::plain ? std::string() : std::string(" stored as ") + name_of(spec.storage)) +
+           (spec.on_host ? " on the host" : "");
   };
   require(same, "weight '", next.name, "' is used by a compiled program as ", name_of(used.dtype), " ",
           to_string(used.shape), stored_as(used), ": it cannot be replaced by ", name_of(next.dtype), " ",

@@ -16,6 +16,7 @@ struct WeightSpec {
   Shape shape;
   std::vector<WeightSource> sources;  // their rows follow each other
   Storage storage = Storage::plain;
+  bool on_host = false;  // stays in the host's memory, on a device that has its own, and is fetched for each use
 
   // As programs see it: row-major values of its dtype.
   int64_t bytes() const { return elements_of(shape) * bytes_of(dtype); }

@@ -28,7 +28,7 @@ std::vector<StorageError> WeightStore::add(const std::vector<WeightSpec>& specs,
       block = std::move(opened);
     }
     Weight& weight = weights_[spec.name];
-    weight.spec = WeightSpec{spec.name, spec.dtype, spec.shape, {}, spec.storage};
+    weight.spec = WeightSpec{spec.name, spec.dtype, spec.shape, {}, spec.storage, spec.on_host};
     // Kernels keep their handles: the bytes behind them are exchanged.
     for (auto it = weight.packed.begin(); it != weight.packed.end();) {
       if (it->use_count() == 1) {
