@@ -172,7 +172,7 @@ function programOf(
   test: Case,
   dtype: DType,
   calls: number,
-): { program: Program; values: Record<string, Values>; ready: Promise<void> } {
+): { program: Program; values: Record<string, Values>; ready: Promise<unknown> } {
   const { name, op, inputs, outputs, attributes } = test
   let arenaBytes = 0
   const tensors: ProgramTensor[] = []

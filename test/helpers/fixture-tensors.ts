@@ -8,7 +8,7 @@ import path from 'node:path'
 export interface FixtureTensor {
   dtype: string
   shape: number[]
-  data: Float32Array | Float64Array | Int32Array | Uint16Array | BigInt64Array | Uint8Array
+  data: Float32Array | Float64Array | Int32Array | Uint16Array | BigInt64Array | Uint8Array | Int8Array
 }
 
 /** The absolute path of a file below test/fixtures. */
@@ -42,7 +42,9 @@ function view(dtype: string, bytes: ArrayBuffer): FixtureTensor['data'] {
     case 'F64': return new Float64Array(bytes)
     case 'I32': return new Int32Array(bytes)
     case 'I64': return new BigInt64Array(bytes)
-    case 'F16': return new Uint16Array(bytes)
+    case 'F16':
+    case 'BF16': return new Uint16Array(bytes)
+    case 'I8': return new Int8Array(bytes)
     case 'U8': return new Uint8Array(bytes)
     default: throw new Error(`this helper does not read ${dtype}`)
   }

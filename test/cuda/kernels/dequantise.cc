@@ -45,6 +45,24 @@ void test(Storage storage, const Shape& shape, size_t offset = 0) {
   });
 }
 
+// The first value of two in the high half of their byte; behind an odd number of them, a zero.
+void test_bytes() {
+  check("nf4 bytes", sim::Mode::strict, [](Json& line) {
+    std::vector<float> values(kNf4Levels, kNf4Levels + 16);
+    values.push_back(-1.0f);
+    const Shape shape = {1, 17};
+    std::vector<uint8_t> stored(static_cast<size_t>(stored_layout(Storage::nf4, shape).bytes));
+    quantise(values.data(), Storage::nf4, shape, stored.data());
+    std::string digits;
+    for (int i = 0; i < 10; i++) {
+      char two[3];
+      std::snprintf(two, sizeof two, "%02x", stored[static_cast<size_t>(i)]);
+      digits += two;
+    }
+    line.text("bytes", digits);
+  });
+}
+
 template <typename T>
 void all() {
   for (const Storage storage : {Storage::nf4, Storage::int8, Storage::fp8}) {
@@ -60,6 +78,7 @@ void all() {
 }  // namespace lorikeet::cuda_sim::test
 
 int main() {
+  lorikeet::cuda_sim::test::test_bytes();
   lorikeet::cuda_sim::test::all<float>();
   lorikeet::cuda_sim::test::all<lorikeet::cuda_sim::bf16>();
 }

@@ -2,8 +2,15 @@ import test from 'ava'
 import { type Case, type Counters, runProgram } from '../../helpers/cuda-sim'
 
 let cases: Case<{ different: number; otherThanZero: number; counters: Counters }>[] = []
+let bytes = ''
 test.before(() => {
-  cases = runProgram('kernels/dequantise')
+  const [first, ...rest] = runProgram<{ bytes: string } & (typeof cases)[number]>('kernels/dequantise')
+  bytes = first!.bytes
+  cases = rest
+})
+
+test('two codes of nf4 share a byte as in bitsandbytes', (t) => {
+  t.is(bytes, '0123456789abcdef0700')
 })
 
 test('dequantise gives the bits of the CPU for matrices of any shape and place, without a fault', (t) => {
