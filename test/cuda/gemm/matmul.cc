@@ -2,6 +2,8 @@
 // adapters on all and on some columns, ragged and unaligned shapes.
 #include "cuda/gemm/matmul.h"
 
+#include <cstring>
+
 #include "../harness.h"
 
 namespace lorikeet::cuda_sim::test {
@@ -82,6 +84,33 @@ double run(const Shape& s, BLayout layout, TileChoice tile) {
   return worst;
 }
 
+// Elements whose bits differ between the narrowest tile and the widest. Three adapters have columns of their own, and w is
+// their product with the other sign, so that nothing but roundings is left: a tile that reaches over all three must not
+// round otherwise than one that sees a single scale.
+int count_differences() {
+  constexpr int m = 48, part = 48, rank = 8, n = 3 * part;
+  DeviceArray<bf16> x("x", m * rank, Rights::read), w("w", n * rank, Rights::read), up("up", n * rank, Rights::read);
+  DeviceArray<bf16> wide("wide", m * n), narrow("narrow", m * n);
+  Random random(1);
+  random.fill(x);
+  const float scales[] = {0.69921875f, -0.30078125f, 1.1015625f};  // exact in bf16, unlike their quotients
+  for (int i = 0; i < n * rank; i++) {
+    const float sign = random.next() < 0 ? -1.0f : 1.0f;
+    up[i] = from_float<bf16>(sign);
+    w[i] = from_float<bf16>(-sign * scales[i / (part * rank)]);
+  }
+  for (const auto& [y, tile] : {std::pair(wide.data(), TileChoice::t128x128), {narrow.data(), TileChoice::t32x16}}) {
+    Matmul<bf16> problem{m, n, rank, x.data(), rank, w.data(), rank, BLayout::k_contiguous, nullptr, y, n, {}};
+    for (int i = 0; i < 3; i++) {
+      problem.ups.push_back({x.data(), rank, up.data() + i * part * rank, rank, rank, i * part, part, scales[i]});
+    }
+    launch_matmul(problem, tile, Stream());
+  }
+  int differences = 0;
+  for (int i = 0; i < m * n; i++) differences += std::memcmp(&wide[i], &narrow[i], sizeof(bf16)) != 0;
+  return differences;
+}
+
 template <typename T>
 void test(const std::string& name, const Shape& shape, TileChoice tile) {
   for (BLayout layout : {BLayout::k_contiguous, BLayout::n_contiguous}) {
@@ -114,6 +143,8 @@ void all() {
   test<bf16>("no reduction", {16, 16, 0, {{8, 0, 16, 1.0f}}, 8}, t64x64);
   test<float>("f32, several adapters", {65, 64, 32, {{6, 0, 64, 1.0f}, {2, 16, 24, 0.25f}}}, t64x64);
   test<float>("f32, odd everything", {37, 51, 45, {{3, 0, 51, 1.0f}, {5, 7, 13, 0.5f}}, 1}, t128x64);
+
+  check("scales", Mode::strict, [&](Json& line) { line.number("differences", count_differences()); });
 
   // As many ups as the launch has room for, and one more.
   const std::vector<Part> parts(kMaxSegments - 1, {8, 0, 16, 0.5f});

@@ -6,12 +6,13 @@ interface Fields {
   error: number
   counters: Counters
   thrown: string
+  differences: number
 }
 let cases: Case<Fields>[] = []
 test.before(() => {
   cases = runProgram('gemm/matmul')
 })
-const products = () => cases.filter((one) => one.case !== 'too many')
+const products = () => cases.filter((one) => !['too many', 'scales'].includes(one.case))
 
 test('every tile and layout gives the product with its adapters to one rounding, without a fault', (t) => {
   t.is(products().length, 54)
@@ -49,4 +50,10 @@ test('f32 computes as many sums, on no tensor core', (t) => {
 
 test('more adapters than a launch has room for are refused', (t) => {
   t.regex(cases.find((one) => one.case === 'too many')!.thrown, /too many adapters/)
+})
+
+test('adapters of different scales side by side are rounded alike in every tile', (t) => {
+  const { fault, differences } = cases.find((one) => one.case === 'scales')!
+  t.is(fault, undefined)
+  t.is(differences, 0)
 })
