@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/dequantise.h"
+#include "dequantise.h"
 #include "op.h"
 
 namespace LORIKEET_CUDA {

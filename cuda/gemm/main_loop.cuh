@@ -7,7 +7,7 @@
 // starts, in f32, and neither h nor up has to be scaled in bf16.
 #pragma once
 
-#include "divider.cuh"
+#include "../divider.cuh"
 #include "loader.cuh"
 #include "products.cuh"
 

@@ -1,5 +1,5 @@
 // Quantised weights opened in the emulator's strict mode: bit by bit what the CPU makes of them.
-#include "cuda/kernels/dequantise.h"
+#include "cuda/dequantise.h"
 
 #include "native/core/quantise.cc"
 #include "native/core/tensor.cc"

@@ -2,7 +2,7 @@
 // takes some twenty instructions and as many registers as a few addresses.
 #pragma once
 
-#include "../memory.cuh"
+#include "memory.cuh"
 
 namespace LORIKEET_CUDA {
 

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "../gemm/divider.cuh"
+#include "divider.cuh"
 
 namespace LORIKEET_CUDA {
 namespace {

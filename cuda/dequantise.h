@@ -2,10 +2,10 @@
 // of native/core/quantise.h.
 #pragma once
 
-#include "../../native/core/quantise.h"
+#include "../native/core/quantise.h"
 
-#include "../launch.cuh"
-#include "../numeric.cuh"
+#include "launch.cuh"
+#include "numeric.cuh"
 
 namespace LORIKEET_CUDA {
 
