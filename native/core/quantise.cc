@@ -78,10 +78,10 @@ float fp8_value(uint8_t code) {
   return code & 0x80u ? -value : value;
 }
 
-// q is between -127 and 127: x is at most the row's largest magnitude.
-int8_t int8_code(float x, double steps) {
+// Between -127 and 127. In double, and divided: half-precision values often lie exactly between two codes.
+int8_t int8_code(float x, double largest) {
   constexpr double kRounding = 6755399441055744.0;  // 1.5 * 2^52: a sum with it has no fraction
-  return static_cast<int8_t>(x * steps + kRounding - kRounding);
+  return static_cast<int8_t>(x * 127.0 / largest + kRounding - kRounding);
 }
 
 // Fills `codes` and returns the scale. The values are finite, their largest magnitude is given.
@@ -95,8 +95,8 @@ float encode(Storage storage, const float* values, int64_t n, float largest, uin
     return largest;
   }
   if (storage == Storage::int8) {
-    const double steps = largest > 0.0f ? 127.0 / static_cast<double>(largest) : 0.0;
-    for (int64_t i = 0; i < n; i++) codes[i] = static_cast<uint8_t>(int8_code(values[i], steps));
+    const double divisor = largest > 0.0f ? largest : 1.0f;
+    for (int64_t i = 0; i < n; i++) codes[i] = static_cast<uint8_t>(int8_code(values[i], divisor));
     return largest / 127.0f;
   }
   const float scale = largest / kLargestFp8;

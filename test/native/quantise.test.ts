@@ -81,6 +81,15 @@ test('int8 has the codes of bitsandbytes', async (t) => {
   }
 })
 
+test('int8 rounds what lies between two codes to the even one', async (t) => {
+  for (const largest of [1, 0.7412109375, 3.060546875]) {
+    const halves = Array.from({ length: 100 }, (_, i) => (i - 50) / 64) // some are whole codes and a half, when scaled
+    const data = Float32Array.from([largest, ...halves.map((x) => x * largest)])
+    const { values } = await stored(data, [1, data.length], { storage: 'int8' })
+    t.deepEqual(values.map((x) => x + 0), quantised(data, 'int8', 1).map((x) => x + 0))
+  }
+})
+
 test("fp8 is torch's cast, and a row's scale brings its largest number to 448", async (t) => {
   const tensors = fixture('fp8')
   // Beside 448 the scale is 1.
