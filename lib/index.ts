@@ -11,6 +11,7 @@ export {
   type TextOptions,
 } from './pipeline/pipeline'
 export type { BaseModel } from './pipeline/base-model'
+export type { BasePrecision, StorageReport } from './pipeline/base-precision'
 export type { Values } from './pipeline/images'
 export type { LoraUse } from './pipeline/runtime'
 

@@ -1,6 +1,7 @@
 /** Arguments that several commands share, and values that need reading. */
 import type { Argv, InferredOptionTypes } from 'yargs'
 import { LorikeetError } from '../base/errors'
+import { basePrecisions } from '../pipeline/base-precision'
 import { openDevice, type Device } from '../pipeline/device'
 
 const device = {
@@ -14,6 +15,12 @@ const device = {
 } as const
 
 export type DeviceArguments = InferredOptionTypes<typeof device>
+
+export const basePrecisionOption = {
+  choices: basePrecisions,
+  default: 'full' as const,
+  describe: 'How frozen matrices are stored: in full, in 8 bits (int8, fp8) or in 4 (nf4)',
+} as const
 
 const json = {
   json: { type: 'boolean', default: false, describe: 'One JSON object a line on standard output' },

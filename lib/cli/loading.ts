@@ -1,5 +1,6 @@
-/** The bar while weights are read. */
+/** What is shown while weights are read. */
 import { formatBytes } from '../base/units'
+import { renderStorage } from '../pipeline/base-precision'
 import type { RuntimeOptions } from '../pipeline/runtime'
 import type { Bar, Renderer } from './render'
 
@@ -11,5 +12,13 @@ export function loadingBar(renderer: Renderer): NonNullable<RuntimeOptions['onPr
     if (done < total) return
     bar.end()
     bar = undefined
+  }
+}
+
+/** What storing weights in fewer bits did to them. */
+export function storageNote(renderer: Renderer): NonNullable<RuntimeOptions['onStored']> {
+  return (network, report) => {
+    renderer.print(undefined, { event: 'stored', network, report })
+    renderer.say(renderStorage(network, report))
   }
 }

@@ -33,6 +33,7 @@ export function linear(scope: Scope, x: Tensor, options: LinearOptions): Tensor 
     parts: part('weight', [outputs, inputs, ...window]),
     shape: [outputs * paths.length, inputs],
     precision: 'compute',
+    container,
     init,
   })
   const bias = options.bias

@@ -3,7 +3,7 @@
  * and which adapters sit on which layer. The same builder serves inference, LoRA training and full training, and a first
  * build without an engine tells which weights are needed and in which shape.
  */
-import type { AdapterSite, AdapterSource, NetworkName } from '../adapters/site'
+import type { AdapterSite, AdapterSource, Container, NetworkName } from '../adapters/site'
 import { LorikeetError } from '../base/errors'
 import { createTensor, type Graph } from '../graph/graph'
 import type { LowRank } from '../graph/ops/low_rank'
@@ -27,6 +27,8 @@ export interface WeightRequest {
   /** Device shape, [N, K] or [O, kh, kw, I] or [C]. */
   shape: readonly number[]
   precision: 'compute' | 'f32'
+  /** Where the layer lies whose matrix this is; undefined for everything else. */
+  container?: Container
   /** For fresh weights; as the peers' default initialisation of that layer. */
   init: Initializer
 }

@@ -14,6 +14,7 @@ import {
 } from '../text/chunks'
 import { applyWeights, encodeWeighted } from '../text/emphasis'
 import { openBaseModel, type BaseModel } from './base-model'
+import type { BasePrecision } from './base-precision'
 import type { Device } from './device'
 import { checkImage, toChannelsFirst, toChannelsLast, type Values } from './images'
 import { buildDecoder, buildEncoder, buildPrediction, buildTextEncoder } from './networks'
@@ -45,6 +46,8 @@ export interface PredictInput {
 export interface Pipeline {
   readonly base: BaseModel
   readonly device: Device
+  /** How the frozen matrices are stored. */
+  readonly basePrecision: BasePrecision
   /** Start, ids of the text, end; not cut, not padded. */
   tokenize(text: string): number[]
   /** Captions as in training. */
@@ -72,10 +75,10 @@ export interface Pipeline {
  */
 export async function loadPipeline(
   location: string,
-  { device, seed = 0, onProgress }: { device: Device } & Partial<RuntimeOptions>,
+  { device, seed = 0, basePrecision = 'full', onProgress, onStored }: { device: Device } & Partial<RuntimeOptions>,
 ): Promise<Pipeline> {
   const base = openBaseModel(location, seed)
-  const runtime = createRuntime(base, device, { seed, ...(onProgress && { onProgress }) })
+  const runtime = createRuntime(base, device, { seed, basePrecision, ...(onProgress && { onProgress }), ...(onStored && { onStored }) })
   const { config } = base
   const run = async (key: string, network: 'unet' | 'vae' | 'text_encoder', build: Parameters<Runtime['program']>[2], inputs: Inputs) => {
     const { handle } = await runtime.program(key, network, build)
@@ -99,6 +102,7 @@ export async function loadPipeline(
   return {
     base,
     device,
+    basePrecision,
     runtime,
     tokenize: (text) => base.tokenizer.tokenize(text),
     encodeIds,

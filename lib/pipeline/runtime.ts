@@ -9,8 +9,9 @@ import { openSafetensors } from '../formats/safetensors'
 import { createGraph } from '../graph/graph'
 import { createScope, type AdapterSource, type NetworkName, type Scope, type WeightRequest } from '../models/scope'
 import type { ParameterSet } from '../graph/parameters'
-import type { Engine } from '../native'
+import type { Engine, StorageError } from '../native'
 import type { BaseModel } from './base-model'
+import { storageReport, type BasePrecision, type StorageReport } from './base-precision'
 import { compileGraph, type CompiledProgram } from './compile'
 import type { Device } from './device'
 import { surveyNetworks } from './networks'
@@ -54,13 +55,19 @@ export interface Runtime {
 export interface RuntimeOptions {
   /** Of the random weights of `random:` bases. */
   seed: number
+  /** How its frozen matrices are stored. */
+  basePrecision: BasePrecision
   onProgress?: (progress: { network: NetworkName; done: number; total: number }) => void
+  /** When the matrices of a network were stored in fewer bits; told once, however often it is loaded. */
+  onStored?: (network: NetworkName, report: StorageReport) => void
 }
 
-export function createRuntime(base: BaseModel, device: Device, { seed, onProgress }: RuntimeOptions): Runtime {
+export function createRuntime(base: BaseModel, device: Device, options: RuntimeOptions): Runtime {
+  const { seed, basePrecision, onProgress, onStored } = options
   const engine = device.openEngine()
   const loaded = new Map<string, NetworkName>()
   const programs = new Map<string, { network: NetworkName; compiled: CompiledProgram }>()
+  const told = new Set<NetworkName>()
   let loras: FrozenLora[] = []
   let live: Live | undefined
   let generation = 0
@@ -70,6 +77,16 @@ export function createRuntime(base: BaseModel, device: Device, { seed, onProgres
       if (!gone(network)) continue
       engine.release(compiled.handle)
       programs.delete(key)
+    }
+  }
+
+  const reportStorage = (requests: readonly WeightRequest[], errors: readonly StorageError[]) => {
+    for (const network of new Set(requests.map((request) => request.network))) {
+      if (told.has(network)) continue
+      const own = requests.filter((request) => request.network === network)
+      const report = storageReport(own, errors.filter(({ name }) => name.startsWith(`${network}/`)), basePrecision)
+      if (report) onStored?.(network, report)
+      told.add(network)
     }
   }
 
@@ -95,11 +112,13 @@ export function createRuntime(base: BaseModel, device: Device, { seed, onProgres
       const missing = [...requests].filter((request) => !loaded.has(request.name))
       const network = missing[0]?.network
       const specs = missing.map((request) =>
-        weightSpec(request, base.tensors(request.network), { dtype: device.computeDtype, seed }),
+        weightSpec(request, base.tensors(request.network), { dtype: device.computeDtype, seed, basePrecision }),
       )
-      if (network)
-        await engine.addWeights(specs, (done, total) => onProgress?.({ network, done, total }))
+      const errors = network
+        ? await engine.addWeights(specs, (done, total) => onProgress?.({ network, done, total }))
+        : []
       for (const request of missing) loaded.set(request.name, request.network)
+      reportStorage(missing, errors)
       const factors = loras.flatMap((lora) => [...lora.weights.values()]).filter((spec) => !loaded.has(spec.name))
       if (factors.length > 0) await engine.addWeights(factors)
       for (const spec of factors) loaded.set(spec.name, spec.name.includes('/text_encoder/') ? 'text_encoder' : 'unet')

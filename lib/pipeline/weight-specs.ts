@@ -6,6 +6,7 @@ import type { Initializer } from '../graph/parameters'
 import { elements } from '../graph/tensor'
 import type { WeightRequest } from '../models/scope'
 import type { WeightSource, WeightSpec } from '../native'
+import { storageOf, type BasePrecision } from './base-precision'
 
 /** Fresh values; every weight has a stream of its own. */
 export function freshSource(init: Initializer, shape: readonly number[], seed: number, stream: number): WeightSource {
@@ -36,13 +37,14 @@ export function streamOf(name: string): number {
 export function weightSpec(
   request: WeightRequest,
   tensors: ReadonlyMap<string, WeightLocation> | undefined,
-  { dtype, seed }: { dtype: 'f32' | 'bf16'; seed: number },
+  { dtype, seed, basePrecision = 'full' }: { dtype: 'f32' | 'bf16'; seed: number; basePrecision?: BasePrecision },
 ): WeightSpec {
   const { name, shape, precision, init } = request
   const sources = tensors
     ? request.parts.map((part) => fileSource(locate(request, part, tensors)))
     : [freshSource(init, shape, seed, streamOf(name))]
-  return { name, dtype: precision === 'f32' ? 'f32' : dtype, shape: [...shape], sources }
+  const storage = storageOf(request, basePrecision)
+  return { name, dtype: precision === 'f32' ? 'f32' : dtype, shape: [...shape], sources, ...(storage !== 'plain' && { storage }) }
 }
 
 function locate(

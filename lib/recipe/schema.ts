@@ -8,6 +8,7 @@ import { datasetSchema } from '../dataset'
 import { multiresNoiseOptions, noiseOffsetOptions } from '../diffusion/noise'
 import { samplers } from '../diffusion/samplers'
 import { optimizerOptions } from '../optimizers'
+import { basePrecisions } from '../pipeline/base-precision'
 import { lrSchedules } from '../optimizers/lr-schedules'
 import { adapterSchema, lossSchema, trainerSchema } from './trainer-options'
 
@@ -167,6 +168,12 @@ export const recipeSchema = z
       .string()
       .min(1)
       .describe('What is trained on: a diffusers folder, a single-file checkpoint, demo (the embedded model), or random:sd15'),
+    base_precision: z
+      .enum(basePrecisions)
+      .default('full')
+      .describe(
+        'How the frozen matrices of the base are stored: full, as what is computed in, or in 8 bits (int8, fp8) or 4 (nf4) to fit a smaller card',
+      ),
     output: outputSchema.describe('Where results go, and what they say about themselves'),
     dataset: datasetSchema.describe('Pictures and captions; see docs/guides/dataset.md'),
     adapter: adapterSchema.prefault({ kind: 'lora' }).describe('What is trained'),

@@ -7,6 +7,7 @@ import { performance } from 'node:perf_hooks'
 import { philoxInts, philoxNormal } from '../base/philox'
 import { latentDownscale } from '../models/families/sd15'
 import type { MemoryUse, ProfileEntry } from '../native'
+import type { BasePrecision } from '../pipeline/base-precision'
 import type { Device } from '../pipeline/device'
 import { loadPipeline, type Pipeline } from '../pipeline/pipeline'
 import type { RuntimeOptions } from '../pipeline/runtime'
@@ -28,7 +29,10 @@ export interface BenchmarkOptions {
   /** Also run one profiled step at the end. */
   profile: boolean
   checkpointing?: 'none' | 'blocks'
+  /** How its frozen matrices are stored; full unless told. */
+  basePrecision?: BasePrecision
   onProgress?: RuntimeOptions['onProgress']
+  onStored?: RuntimeOptions['onStored']
   /** After each timed step, counted from 1. */
   onStep?: (step: number, seconds: number) => void
 }
@@ -59,10 +63,10 @@ export interface OpProfile {
 }
 
 export async function benchmarkStep(options: BenchmarkOptions): Promise<Benchmark> {
-  const { base, device, rank, steps, onProgress, onStep } = options
+  const { base, device, rank, steps, basePrecision = 'full', onProgress, onStored, onStep } = options
   resetPeakRss()
   const started = performance.now()
-  const pipe = await loadPipeline(base, { device, ...(onProgress && { onProgress }) })
+  const pipe = await loadPipeline(base, { device, basePrecision, ...(onProgress && { onProgress }), ...(onStored && { onStored }) })
   try {
     const settings = trainerInput(options)
     const costs = stepFlops(pipe, settings, options)

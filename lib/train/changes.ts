@@ -17,6 +17,7 @@ export function findChanges(before: CheckpointFacts, now: RunFacts): Changes {
   const [old, recipe] = [before.recipe as unknown as Recipe, now.recipe]
   const schedule = (of: Recipe) => ({ ...of.train, steps: undefined, epochs: undefined })
   const refused = [
+    ...differences('base_precision', old.base_precision ?? 'full', recipe.base_precision),
     ...differences('adapter', old.adapter, recipe.adapter),
     ...differences('train', schedule(old), schedule(recipe)),
     ...differences('optimizer', old.optimizer, recipe.optimizer),

@@ -27,12 +27,16 @@ export async function captionEncoder(
 ): Promise<CaptionEncoder> {
   const weights = await pipe.base.fingerprint('text_encoder')
   return {
-    id: ['text', weights, tokenizerId(pipe), pipe.device.computeDtype, clipSkip, maxTokenLength].join('/'),
+    id: ['text', weights, tokenizerId(pipe), computedIn(pipe), clipSkip, maxTokenLength].join('/'),
     async encode(caption) {
       const { context } = await pipe.encodeText([caption], { clipSkip, maxTokenLength })
       return { context }
     },
   }
+}
+
+function computedIn({ device, basePrecision }: Pipeline): string {
+  return basePrecision === 'full' ? device.computeDtype : `${device.computeDtype} on ${basePrecision}`
 }
 
 /** Tokenizers are told apart by what they make of one text that has something of everything. */

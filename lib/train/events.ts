@@ -1,5 +1,7 @@
 /** What a run tells while it goes; the command line renders it, programs may do what they like. */
 import type { DatasetReport } from '../dataset'
+import type { NetworkName } from '../models/scope'
+import type { StorageReport } from '../pipeline/base-precision'
 import type { SampleRecord, StepRecord } from './logs'
 import type { MemoryReport } from './report'
 
@@ -13,6 +15,8 @@ export type TrainEvent =
       total: number
       name?: string
     }
+  /** A network's matrices were stored in fewer bits; told once for each. */
+  | { kind: 'stored'; network: NetworkName; report: StorageReport }
   | { kind: 'note'; text: string }
   | { kind: 'resumed'; file: string; step: number; steps: number }
   | { kind: 'step'; record: StepRecord; steps: number }

@@ -43,6 +43,8 @@ export async function trainRecipe(recipe: Recipe, options: TrainOptions): Promis
     device,
     onProgress: ({ network, done, total }) =>
       onEvent({ kind: 'progress', task: 'weights', done, total, name: network }),
+    basePrecision: recipe.base_precision,
+    onStored: (network, report) => onEvent({ kind: 'stored', network, report }),
   })
   let trainer: Trainer | undefined
   try {

@@ -1,14 +1,17 @@
 /** The memory plan of a training run, per category, before anything is allocated. Needs no addon. */
 import { bufferBytes } from '../graph/parameters'
 import { planMemory } from '../graph/passes/plan'
-import { bytesOf, elements } from '../graph/tensor'
+import { bytesOf } from '../graph/tensor'
 import type { WeightRequest } from '../models/scope'
+import { weightMemory } from '../pipeline/base-precision'
 import { formatShape, type StepShape } from './objective'
 import { buildStep, buildUpdate, stateBuffers, type StepContext } from './step'
 
 export interface TrainingPlan {
   /** Bytes by category. */
   weights: number
+  /** Where weights stored in fewer bits are opened, one at a time; 0 when there are none. */
+  staging: number
   params: number
   grads: number
   optimizer: number
@@ -36,7 +39,7 @@ export function planTraining(context: StepContext, shapes: readonly StepShape[])
   const buffers = bufferBytes(context.set, states)
   const weights = [...requests.values()].filter((request) => !context.set.parameters.has(request.name))
   const categories = {
-    weights: weights.reduce((sum, { shape, precision }) => sum + elements(shape) * (precision === 'f32' || context.dtype === 'f32' ? 4 : 2), 0),
+    ...weightMemory(weights, { dtype: context.dtype, precision: context.held }),
     params: buffers.get('params') ?? 0,
     grads: buffers.get('grads') ?? 0,
     optimizer: states.reduce((sum, state) => sum + bytesOf(state), 0),

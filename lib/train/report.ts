@@ -6,9 +6,11 @@ import { parseLoraFile } from '../formats/lora-file'
 import { openSafetensors } from '../formats/safetensors'
 import { createGraph } from '../graph/graph'
 import { planMemory } from '../graph/passes/plan'
-import { elements, type ComputeDType } from '../graph/tensor'
+import type { ComputeDType } from '../graph/tensor'
 import { latentDownscale } from '../models/families/sd15'
 import { createScope, type NetworkName, type Scope } from '../models/scope'
+import { optimizerOptions } from '../optimizers'
+import { heldPrecision, weightMemory, type BasePrecision } from '../pipeline/base-precision'
 import { buildDecoder, buildEncoder, buildTextEncoder, type LatentSize } from '../pipeline/networks'
 import type { Pipeline } from '../pipeline/pipeline'
 import { modulesOf } from '../pipeline/runtime'
@@ -39,16 +41,19 @@ export function planRun({ base, device }: PlanBase, recipe: Recipe, shapes: read
     recipe.continue_from === undefined
       ? undefined
       : parseLoraFile(openSafetensors(recipe.continue_from), modulesOf(base))
-  const plan = planTraining(createStepContext({ base, device }, options, continued), shapes)
+  const basePrecision = recipe.base_precision
+  const plan = planTraining(createStepContext({ base, device, basePrecision }, options, continued), shapes)
   const largest = shapes.reduce((a, b) => (a.height * a.width >= b.height * b.width ? a : b))
   const { config } = base
-  const network = (name: NetworkName, build: (scope: Scope) => void) => planNetwork(device.computeDtype, name, build)
+  const held = { dtype: device.computeDtype, precision: heldPrecision(device, basePrecision) }
+  const network = (name: NetworkName, build: (scope: Scope) => void) => planNetwork(held, name, build)
   const trainsVae = recipe.train.vae_lr > 0
   const vae = network('vae', (scope) => buildEncoder(scope, config, { ...largest, batch: 1 }))
   const text = network('text_encoder', (scope) => buildTextEncoder(scope, config, 1, recipe.train.clip_skip))
   const caching = trainsVae ? 0 : vae.weights + vae.arena
   const arena = Math.max(plan.arena, trainsVae ? 0 : vae.arena, text.arena)
-  const total = plan.total - plan.arena + arena
+  const staging = Math.max(plan.staging, text.staging)
+  const total = plan.total - plan.arena - plan.staging + arena + staging
   let previews = 0
   if (recipe.samples) {
     const size = latentSizeOf(recipe.samples)
@@ -58,6 +63,7 @@ export function planRun({ base, device }: PlanBase, recipe: Recipe, shapes: read
   return {
     ...plan,
     arena,
+    staging,
     total,
     computeDtype: device.computeDtype,
     caching,
@@ -70,22 +76,16 @@ function latentSizeOf({ width, height }: NonNullable<Recipe['samples']>): Latent
   return { batch: 1, width: (width ?? 512) / latentDownscale, height: (height ?? 512) / latentDownscale }
 }
 
-/** Bytes of a network's weights, and of its intermediates. */
+/** Bytes of a network's weights, of the place where they are opened, and of its intermediates. */
 function planNetwork(
-  dtype: ComputeDType,
+  held: { dtype: ComputeDType; precision: BasePrecision },
   name: NetworkName,
   build: (scope: Scope) => void,
-): { weights: number; arena: number } {
-  const graph = createGraph(name, dtype)
+): { weights: number; staging: number; arena: number } {
+  const graph = createGraph(name, held.dtype)
   const scope = createScope(graph, name)
   build(scope)
-  const bytesEach = ({ precision }: { precision: 'compute' | 'f32' }) =>
-    precision === 'f32' || dtype === 'f32' ? 4 : 2
-  const weights = [...scope.requests.values()].reduce(
-    (sum, request) => sum + elements(request.shape) * bytesEach(request),
-    0,
-  )
-  return { weights, arena: planMemory(graph).arenaBytes }
+  return { ...weightMemory(scope.requests.values(), held), arena: planMemory(graph).arenaBytes }
 }
 
 /** Text states of 75, 150 or 225 tokens with their start and end. */
@@ -112,6 +112,12 @@ export interface Fitting {
   peak: number
 }
 
+/** A setting as for `--set`, and what it makes of a recipe. */
+interface Change {
+  setting: string
+  apply(recipe: Recipe): Recipe
+}
+
 /**
  * Settings with which the run fits, the mildest first; at most two, empty when none was found. Other resolutions are
  * estimated with a square.
@@ -120,31 +126,62 @@ export function findFitting(pipe: PlanBase, recipe: Recipe, shapes: readonly Ste
   const shape = largestShapes(shapes)[0]!
   const side = Math.round(Math.sqrt(shape.height * shape.width)) * latentDownscale
   const smaller = [768, 640, 512, 448, 384, 320, 256].filter((resolution) => resolution < side)
-  const blocks = recipe.train.checkpointing === 'blocks' ? [] : ['train.checkpointing=blocks']
-  const single = shape.batch > 1 ? ['dataset.batch_size=1'] : []
-  const candidates: { settings: string[]; side?: number }[] = [
-    { settings: blocks },
-    { settings: single },
-    { settings: [...blocks, ...single] },
-    ...smaller.map((resolution) => ({
-      settings: [...blocks, ...single, `dataset.resolution=${resolution}`],
-      side: resolution,
-    })),
+  const { blocks, adamw8bit, stored } = possibleChanges(pipe.device, recipe)
+  const changes = [...blocks, ...adamw8bit]
+  const single = shape.batch > 1
+  const candidates: { changes: Change[]; single?: boolean; side?: number }[] = [
+    { changes: blocks },
+    { changes: adamw8bit },
+    { changes },
+    { changes: [], single },
+    { changes: blocks, single },
+    ...stored.flatMap((change) => [{ changes: [change] }, { changes: [...changes, change] }]),
+    { changes: [...changes, ...stored.slice(-1)], single },
+    ...smaller.map((resolution) => ({ changes: blocks, single, side: resolution })),
+    ...smaller.map((resolution) => ({ changes: [...changes, ...stored.slice(-1)], single, side: resolution })),
   ]
   const found: Fitting[] = []
   const seen = new Set<string>([''])
   for (const candidate of candidates) {
-    const key = candidate.settings.join()
-    if (seen.has(key) || found.length === 2) continue
-    seen.add(key)
-    const isBlocks = candidate.settings.includes('train.checkpointing=blocks')
-    const changed: Recipe = isBlocks ? { ...recipe, train: { ...recipe.train, checkpointing: 'blocks' } } : recipe
+    const settings = [
+      ...candidate.changes.map(({ setting }) => setting),
+      ...(candidate.single ? ['dataset.batch_size=1'] : []),
+      ...(candidate.side === undefined ? [] : [`dataset.resolution=${candidate.side}`]),
+    ]
+    if (seen.has(settings.join()) || found.length === 2) continue
+    seen.add(settings.join())
+    const changed = candidate.changes.reduce((sum, change) => change.apply(sum), recipe)
     const latents = candidate.side === undefined ? undefined : candidate.side / latentDownscale
-    const batch = candidate.settings.includes('dataset.batch_size=1') ? 1 : shape.batch
+    const batch = candidate.single ? 1 : shape.batch
     const { peak } = planRun(pipe, changed, [{ ...shape, batch, ...(latents && { height: latents, width: latents }) }])
-    if (peak <= budget) found.push({ settings: candidate.settings, peak })
+    if (peak <= budget) found.push({ settings, peak })
   }
   return found
+}
+
+/** What takes less memory and is not chosen yet. Fewer bits help only where the device keeps them, and what is frozen. */
+function possibleChanges(device: Pipeline['device'], recipe: Recipe) {
+  const blocks: Change = {
+    setting: 'train.checkpointing=blocks',
+    apply: (now) => ({ ...now, train: { ...now.train, checkpointing: 'blocks' } }),
+  }
+  const adamw8bit: Change = {
+    setting: 'optimizer.kind=adamw8bit',
+    apply: (now) => ({ ...now, optimizer: optimizerOptions.parse({ ...now.optimizer, kind: 'adamw8bit' }) }),
+  }
+  const stored = (['int8', 'nf4'] as const).map(
+    (precision): Change => ({
+      setting: `base_precision=${precision}`,
+      apply: (now) => ({ ...now, base_precision: precision }),
+    }),
+  )
+  const storesFewerBits = heldPrecision(device, 'nf4') !== 'full' && recipe.adapter.kind !== 'full'
+  const known = { full: 0, int8: 1, fp8: 1, nf4: 2 }[recipe.base_precision]
+  return {
+    blocks: recipe.train.checkpointing === 'blocks' ? [] : [blocks],
+    adamw8bit: recipe.optimizer.kind === 'adamw' ? [adamw8bit] : [],
+    stored: storesFewerBits ? stored.slice(known) : [],
+  }
 }
 
 /** What a run may use: of a card what is free, otherwise the machine's memory, or less in a container with a limit. */
@@ -157,6 +194,7 @@ export function memoryLimit({ memoryBudget }: { memoryBudget?: number } = {}): n
 export function renderMemory(report: MemoryReport): string {
   const rows: [string, number][] = [
     ['weights of the base', report.weights],
+    ...(report.staging > 0 ? [['a weight opened for use', report.staging] as [string, number]] : []),
     ['what is trained', report.params + report.shadow],
     ['gradients', report.grads],
     ['optimizer', report.optimizer],

@@ -12,6 +12,7 @@ import type { NetworkName, WeightRequest } from '../models/scope'
 import type { Engine } from '../native'
 import { optimizerOf } from '../optimizers'
 import { openBaseModel } from '../pipeline/base-model'
+import { heldPrecision } from '../pipeline/base-precision'
 import { compileGraph, type CompiledProgram } from '../pipeline/compile'
 import type { Pipeline } from '../pipeline/pipeline'
 import { modulesOf } from '../pipeline/runtime'
@@ -113,11 +114,11 @@ export async function createTrainer(pipe: Pipeline, input: TrainerInput): Promis
 
 /** What the graphs of a run are built from. Also for plans: needs headers of the model only. */
 export function createStepContext(
-  pipe: Pick<Pipeline, 'base' | 'device'> & { runtime?: Pipeline['runtime'] },
+  pipe: Pick<Pipeline, 'base' | 'device'> & Partial<Pick<Pipeline, 'basePrecision' | 'runtime'>>,
   options: TrainerOptions,
   continued?: LoraFile,
 ): StepContext {
-  const { base, device } = pipe
+  const { base, device, basePrecision = 'full' } = pipe
   checkOptions(options, base)
   const set = createParameterSet(device.computeDtype)
   const rankOf = continued ? ranksFromFile(continued) : options.adapter.kind === 'lora' ? ranksFromOptions(options.adapter) : undefined
@@ -125,6 +126,7 @@ export function createStepContext(
   return {
     config: base.config,
     dtype: device.computeDtype,
+    held: heldPrecision(device, basePrecision),
     options,
     objective: readObjective(options, { prediction, zeroTerminalSnr: base.zeroTerminalSnr }),
     set,

@@ -6,15 +6,16 @@ import { formatBytes } from '../../base/units'
 import { latentDownscale } from '../../models/families/sd15'
 import type { Device } from '../../pipeline/device'
 import { drawBenchmarks } from '../../train/benchmark-chart'
-import { benchmarkStep, type Benchmark, type OpProfile } from '../../train/benchmark'
+import { benchmarkStep, type Benchmark, type BenchmarkOptions, type OpProfile } from '../../train/benchmark'
 import { measureMatmulRate } from '../../train/matmul-rate'
-import { deviceArguments, deviceFrom, jsonArgument } from '../arguments'
+import { basePrecisionOption, deviceArguments, deviceFrom, jsonArgument } from '../arguments'
 import { defineCommand } from '../command'
-import { loadingBar } from '../loading'
+import { loadingBar, storageNote } from '../loading'
 import { createRenderer, table, type Bar, type Renderer } from '../render'
 
 const options = {
   base: { type: 'string', default: 'random:sd15', describe: 'Checkpoint, folder, demo, or random:sd15 (full size, random weights)' },
+  'base-precision': basePrecisionOption,
   ranks: { type: 'string', default: '8,16,32,64,128', describe: 'LoRA ranks, one after the other' },
   size: { type: 'number', default: 512, describe: 'Side of the images in pixels' },
   batch: { type: 'number', default: 1, describe: 'Images per step' },
@@ -49,7 +50,8 @@ async function run(args: Arguments): Promise<void> {
 
   const results: Benchmark[] = []
   for (const rank of ranks) {
-    const result = await measure(renderer, { args, rank, device })
+    const onStored = rank === ranks[0] ? storageNote(renderer) : undefined // the base is the same for all ranks
+    const result = await measure(renderer, { args, rank, device, ...(onStored && { onStored }) })
     results.push(result)
     renderer.print(undefined, { event: 'rank', ...result })
     if (result.profile) renderer.print(`\nRank ${rank}, one step\n${renderProfile(result.profile)}`)
@@ -79,7 +81,7 @@ function checkArguments({ ranks, size, batch, steps }: Arguments): number[] {
 
 async function measure(
   renderer: Renderer,
-  { args, rank, device }: { args: Arguments; rank: number; device: Device },
+  { args, rank, device, onStored }: { args: Arguments; rank: number; device: Device; onStored?: BenchmarkOptions['onStored'] },
 ): Promise<Benchmark> {
   const { base, size, batch, steps, profile, checkpointing } = args
   let bar: Bar | undefined
@@ -93,7 +95,9 @@ async function measure(
       steps,
       profile,
       checkpointing,
+      basePrecision: args['base-precision'],
       onProgress: loadingBar(renderer),
+      ...(onStored && { onStored }),
       onStep: (step, seconds) => (bar ??= renderer.bar(`Rank ${rank}`, steps)).update(step, `${seconds.toFixed(3)} s`),
     })
   } finally {

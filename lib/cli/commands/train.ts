@@ -9,6 +9,7 @@ import { trainRecipe } from '../../train/loop'
 import { renderMemory } from '../../train/report'
 import { deviceFrom, parseBytes, recipeArguments, type RecipeArguments } from '../arguments'
 import { defineCommand } from '../command'
+import { storageNote } from '../loading'
 import { createRenderer, type Bar, type Renderer } from '../render'
 
 const options = {
@@ -122,6 +123,10 @@ function renderEvents(renderer: Renderer): { onEvent(event: TrainEvent): void; e
           barOf('Training', steps).update(record.step, `loss ${record.averageLoss.toFixed(4)}`)
           break
         }
+        case 'stored':
+          end()
+          storageNote(renderer)(event.network, event.report)
+          break
         case 'note':
           renderer.print(undefined, recordOf(event))
           renderer.say(`Note: ${event.text}`)
