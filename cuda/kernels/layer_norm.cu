@@ -15,6 +15,11 @@ struct Operands {
   Global<float> stats;
 };
 
+// Without gamma or beta (blocks of the DiT family) what a norm of ones and zeros gives.
+__device__ __forceinline__ Vector<float, 4> load_parameters(Global<const float> from, int column, float absent) {
+  return from ? load_vector<4>(from, column) : Vector<float, 4>{{absent, absent, absent, absent}};
+}
+
 // One warp a row, which stays in registers: kAccesses pieces of 16 bytes a lane. columns is a multiple of a piece.
 template <typename T, int kAccesses>
 __global__ void __launch_bounds__(kWarps * 32) layer_norm_kernel(Operands<T> o, int rows, int columns, float eps) {
@@ -47,7 +52,8 @@ __global__ void __launch_bounds__(kWarps * 32) layer_norm_kernel(Operands<T> o, 
     if (column >= columns) continue;
     Vector<T, kWidth> y;
     LORIKEET_UNROLL for (int e = 0; e < kWidth; e += 4) {
-      const Vector<float, 4> gamma = load_vector<4>(o.gamma, column + e), beta = load_vector<4>(o.beta, column + e);
+      const Vector<float, 4> gamma = load_parameters(o.gamma, column + e, 1.0f);
+      const Vector<float, 4> beta = load_parameters(o.beta, column + e, 0.0f);
       LORIKEET_UNROLL for (int f = 0; f < 4; f++) {
         y[e + f] = from_float<T>((to_float(x[i][e + f]) - mean) * inverse_std * gamma[f] + beta[f]);
       }
@@ -75,7 +81,8 @@ __global__ void __launch_bounds__(kWarps * 32) layer_norm_any_kernel(Operands<T>
   const float inverse_std = 1.0f / sqrtf(warp_sum(squares) / columns + eps);
   for (int column = lane; column < columns; column += 32) {
     const float normal = (to_float(load(o.x, start + column)) - mean) * inverse_std;
-    store(o.y, start + column, from_float<T>(normal * load(o.gamma, column) + load(o.beta, column)));
+    const float gamma = o.gamma ? load(o.gamma, column) : 1.0f, beta = o.beta ? load(o.beta, column) : 0.0f;
+    store(o.y, start + column, from_float<T>(normal * gamma + beta));
   }
   if (lane == 0) store_vector(o.stats, 2 * static_cast<int64_t>(row), Vector<float, 2>{{mean, inverse_std}});
 }

@@ -7,7 +7,7 @@
 
 namespace LORIKEET_CUDA {
 
-// x, y [rows, columns] of bf16 or float; gamma, beta [columns]; stats [rows, 2]: mean, 1 / std.
+// x, y [rows, columns] of bf16 or float; gamma, beta [columns], or null for 1 and 0; stats [rows, 2]: mean, 1 / std.
 template <typename T>
 struct LayerNorm {
   int rows, columns;

@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kMaxThreads) layer_norm_backward_kernel(Operan
   float gamma[kWidth] = {}, dgamma[kWidth] = {}, dbeta[kWidth] = {};
   LORIKEET_UNROLL for (int e = 0; e < kWidth; e += 4) {
     if (!inside) continue;
-    const Vector<float, 4> part = load_vector<4>(o.gamma, column + e);
+    const Vector<float, 4> part = o.gamma ? load_vector<4>(o.gamma, column + e) : Vector<float, 4>{{1, 1, 1, 1}};
     LORIKEET_UNROLL for (int f = 0; f < 4; f++) gamma[e + f] = part[f];
   }
   const int first = static_cast<int>(blockIdx.x) * o.block_rows;
@@ -129,13 +129,13 @@ __global__ void __launch_bounds__(kMaxThreads) layer_norm_backward_any_kernel(Op
   const float inverse_std = load(o.stats, 2 * static_cast<int64_t>(row) + 1);
   float sum = 0.0f, sum_z = 0.0f;
   for (int column = lane; column < o.columns; column += 32) {
-    const float g = to_float(load(o.dy, start + column)) * load(o.gamma, column);
+    const float g = to_float(load(o.dy, start + column)) * (o.gamma ? load(o.gamma, column) : 1.0f);
     sum += g;
     sum_z += g * ((to_float(load(o.x, start + column)) - mean) * inverse_std);
   }
   const float mean_g = warp_sum(sum) / o.columns, slope = warp_sum(sum_z) / o.columns;
   for (int column = lane; column < o.columns; column += 32) {
-    const float g = to_float(load(o.dy, start + column)) * load(o.gamma, column);
+    const float g = to_float(load(o.dy, start + column)) * (o.gamma ? load(o.gamma, column) : 1.0f);
     const float z = (to_float(load(o.x, start + column)) - mean) * inverse_std;
     store(o.dx, start + column, from_float<T>((g - mean_g - z * slope) * inverse_std));
   }

@@ -11,7 +11,7 @@
 
 namespace LORIKEET_CUDA {
 
-// dy, x, dx [rows, columns] of bf16 or float; gamma, dgamma, dbeta [columns].
+// dy, x, dx [rows, columns] of bf16 or float; gamma [columns], or null for 1; dgamma, dbeta [columns].
 template <typename T>
 struct LayerNormBackward {
   int rows, columns;

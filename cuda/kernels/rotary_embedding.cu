@@ -10,10 +10,13 @@ constexpr int kThreads = 128;
 // kCount elements, by one access or, where rows do not allow that, each by itself.
 template <int kCount, bool kWide, typename T>
 __device__ __forceinline__ Vector<T, kCount> load_piece(Global<const T> from, int64_t i) {
-  if constexpr (kWide) return load_vector<kCount>(from, i);
-  Vector<T, kCount> piece;
-  LORIKEET_UNROLL for (int e = 0; e < kCount; e++) piece[e] = load(from, i + e);
-  return piece;
+  if constexpr (kWide) {
+    return load_vector<kCount>(from, i);
+  } else {
+    Vector<T, kCount> piece;
+    LORIKEET_UNROLL for (int e = 0; e < kCount; e++) piece[e] = load(from, i + e);
+    return piece;
+  }
 }
 
 // A thread has kWidth columns of a token, in every sample. A head is a multiple of that.

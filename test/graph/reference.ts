@@ -244,7 +244,7 @@ const references: Record<string, Reference> = {
     const stats = Array.from({ length: rows }, (_, r) => normalise(x!.data.slice(r * c, (r + 1) * c), eps as number))
     const y = x!.data.map((v, i) => {
       const { mean: center, scale } = stats[Math.floor(i / c)]!
-      return (v - center) * scale * gamma!.data[i % c]! + beta!.data[i % c]!
+      return (v - center) * scale * (gamma?.data[i % c] ?? 1) + (beta?.data[i % c] ?? 0)
     })
     return [y, Float64Array.from(stats.flatMap((s) => [s.mean, s.scale]))]
   },

@@ -151,6 +151,25 @@ for (const dtype of dtypes) {
     }
   })
 
+  test(`layer_norm without gamma and beta has the bits of ones and zeros in ${dtype}`, async (t) => {
+    for (const [rows, channels] of [[5, 33], [7, 320]] as const) {
+      const x = randomTensor(dtype, [rows, channels], 17)
+      const dy = randomTensor(dtype, [rows, channels], 18)
+      const run = async (gamma?: TestTensor, beta?: TestTensor) => {
+        const outputs = [tensor(dtype, [rows, channels]), tensor('f32', [rows, 2])]
+        const [y, stats] = await runOp('layer_norm', [x, gamma, beta], outputs, { eps })
+        const operands = [dy, x, gamma, tensor('f32', [rows, 2], stats)]
+        const [dx] = await runOp('layer_norm_backward', operands, [tensor(dtype, [rows, channels])], { eps })
+        return { y, stats, dx }
+      }
+      const filled = (value: number) => tensor('f32', [channels], new Array(channels).fill(value))
+      t.deepEqual(await run(), await run(filled(1), filled(0)))
+      const { gamma, beta } = parameters(channels)
+      t.deepEqual(await run(gamma), await run(gamma, filled(0)))
+      t.deepEqual(await run(undefined, beta), await run(filled(1), beta))
+    }
+  })
+
   test(`the bits of the norms do not depend on the number of threads in ${dtype}`, async (t) => {
     const shape = [2, 31, 17, 48]
     const x = randomTensor(dtype, shape, 9)

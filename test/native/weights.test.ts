@@ -6,7 +6,8 @@ import { philoxNormal, philoxUniform } from '../../lib/base/philox'
 import { devices, openEngine, type FileSource, type WeightSource, type WeightSpec } from '../../lib/native'
 import { normals, randomTensor, rounded, tensor } from '../helpers/run-op'
 import { addTensors, portValues, programOf } from '../helpers/run-weights'
-import { testDevice, testOnCpu } from '../helpers/test-device'
+import { testOnCpu } from '../helpers/device-tests'
+import { testDevice } from '../helpers/test-device'
 
 const folder = mkdtempSync(join(tmpdir(), 'weights-'))
 test.after.always(() => rmSync(folder, { recursive: true }))

@@ -7,7 +7,8 @@ import { loadPipeline } from '../../lib/pipeline/pipeline'
 import { createTrainer, type Trainer } from '../../lib/train/trainer'
 import { fixturePath, floats, numbers, readFixtureJson, readFixtureTensors, relativeL2 } from '../helpers/fixture-tensors'
 import { batch } from '../helpers/trainer-cases'
-import { testDevice, testNotEmulated } from '../helpers/test-device'
+import { testNotEmulated } from '../helpers/device-tests'
+import { testDevice } from '../helpers/test-device'
 
 const open = () => loadPipeline(fixturePath('sd15-tiny', 'model'), { device: openDevice(testDevice, { computeDtype: 'f32' }) })
 

@@ -1,9 +1,9 @@
 /**
  * Layer normalisation over the last dimension (Ba et al. 2016, arXiv 1607.06450).
- * x [.., C] -> y, stats [M, 2] f32 (mean, 1/std)
+ * x [.., C], gamma [C] f32 or absent (1), beta [C] f32 or absent (0) -> y, stats [M, 2] f32 (mean, 1/std)
  */
 import { emit, type Graph } from '../graph'
-import { checkDType, checkShape, defineOp, required } from '../op'
+import { checkDType, checkShape, defineOp, required, type Operand } from '../op'
 import { columns, elements, rows, type Tensor } from '../tensor'
 import { layerNormBackward } from './layer_norm_backward'
 
@@ -15,7 +15,8 @@ export const layerNormOp = defineOp({
       [1, 'gamma'],
       [2, 'beta'],
     ] as const) {
-      const tensor = required('layer_norm', inputs, index, name)
+      const tensor = inputs[index]
+      if (!tensor) continue
       checkShape('layer_norm', tensor, [columns(x)], name)
       checkDType('layer_norm', tensor, 'f32', name)
     }
@@ -27,7 +28,7 @@ export const layerNormOp = defineOp({
   gradient(context) {
     const dy = context.dOutputs[0]
     if (!dy) return []
-    const [x, gamma] = context.operation.inputs as [Tensor, Tensor]
+    const [x, gamma] = context.operation.inputs as [Tensor, Operand]
     const stats = context.operation.outputs[1]!
     return [
       layerNormBackward(context.graph, { dy, x, gamma, stats }, context.operation.attributes, {
@@ -42,8 +43,8 @@ export const layerNormOp = defineOp({
 export function layerNorm(
   graph: Graph,
   x: Tensor,
-  gamma: Tensor,
-  beta: Tensor,
+  gamma: Operand,
+  beta: Operand,
   eps: number,
   name = 'layer_norm',
 ): Tensor {

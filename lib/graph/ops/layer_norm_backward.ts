@@ -17,7 +17,7 @@ export const layerNormBackwardOp = defineOp({
 
 export function layerNormBackward(
   graph: Graph,
-  { dy, x, gamma, stats }: { dy: Tensor; x: Tensor; gamma: Tensor; stats: Tensor },
+  { dy, x, gamma, stats }: { dy: Tensor; x: Tensor; gamma: Operand; stats: Tensor },
   attributes: Attributes,
   { dGamma, dBeta }: { dGamma: Operand; dBeta: Operand },
 ): Tensor {

@@ -64,22 +64,22 @@ GroupNormOp read_group_geometry(const OpRequest& request, size_t first, size_t s
 }  // namespace
 
 LayerNormOp read_layer_norm(const OpRequest& request) {
-  expect_operands(request, {"x", "gamma", "beta"}, {"y", "stats"});
+  expect_operands(request, {"x", "gamma?", "beta?"}, {"y", "stats"});
   const TensorSpec& x = request.inputs[0];
   expect_compute_dtype(request, "x", x);
-  expect_parameter(request, "gamma", request.inputs[1], x);
-  expect_parameter(request, "beta", request.inputs[2], x);
+  if (request.has_input(1)) expect_parameter(request, "gamma", request.inputs[1], x);
+  if (request.has_input(2)) expect_parameter(request, "beta", request.inputs[2], x);
   expect_image(request, "y", request.outputs[0], x);
   expect_stats(request, request.outputs[1], {rows_of(x), 2}, x);
   return {x.dtype, rows_of(x), columns_of(x), request.instruction.number("eps"), {}};
 }
 
 LayerNormOp read_layer_norm_backward(const OpRequest& request) {
-  expect_operands(request, {"dy", "x", "gamma", "stats"}, {"dx?", "dgamma?", "dbeta?"});
+  expect_operands(request, {"dy", "x", "gamma?", "stats"}, {"dx?", "dgamma?", "dbeta?"});
   const TensorSpec& x = request.inputs[1];
   expect_compute_dtype(request, "x", x);
   expect_image(request, "dy", request.inputs[0], x);
-  expect_parameter(request, "gamma", request.inputs[2], x);
+  if (request.has_input(2)) expect_parameter(request, "gamma", request.inputs[2], x);
   expect_stats(request, request.inputs[3], {rows_of(x), 2}, x);
   return {x.dtype, rows_of(x), columns_of(x), 0, read_outputs(request, x)};
 }

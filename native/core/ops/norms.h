@@ -10,8 +10,8 @@ struct NormOutputs {
   bool dx = false, dgamma = false, dbeta = false;
 };
 
-// layer_norm. Inputs: x [.., columns], gamma, beta; outputs y, stats [rows, 2].
-// layer_norm_backward. Inputs: dy, x, gamma, stats; outputs dx?, dgamma?, dbeta?, the last two in buffers.
+// layer_norm. Inputs: x [.., columns], gamma?, beta?; outputs y, stats [rows, 2].
+// layer_norm_backward. Inputs: dy, x, gamma?, stats; outputs dx?, dgamma?, dbeta?, the last two in buffers.
 struct LayerNormOp {
   DType dtype = DType::f32;
   int64_t rows = 0, columns = 0;

@@ -1,8 +1,10 @@
-// layer_norm: each row of x is normalised over its columns; y = (x - mean) / std * gamma + beta.
+// layer_norm: each row of x is normalised over its columns; y = (x - mean) / std * gamma + beta, where an absent gamma
+// is 1 and an absent beta 0.
 #include "../../core/ops/norms.h"
 #include "../elementwise.h"
 
 #include <cmath>
+#include <vector>
 
 namespace lorikeet::cpu {
 namespace {
@@ -31,12 +33,15 @@ std::unique_ptr<Kernel> make_layer_norm(const KernelRequest& request) {
   const LayerNormOp op = read_layer_norm(request);
   const int64_t rows = op.rows, columns = op.columns;
   const double eps = op.eps;
+  const size_t parameters = static_cast<size_t>(columns);
+  const std::vector<float> ones(request.has_input(1) ? 0 : parameters, 1.0f);
+  const std::vector<float> zeros(request.has_input(2) ? 0 : parameters, 0.0f);
   return by_dtype(op.dtype, [=](auto zero) {
     using T = decltype(zero);
     return kernel_from([=](const Operands& operands) {
       const T* x = operands.inputs[0].as<const T>();
-      const float* gamma = operands.inputs[1].as<const float>();
-      const float* beta = operands.inputs[2].as<const float>();
+      const float* gamma = ones.empty() ? operands.inputs[1].as<const float>() : ones.data();
+      const float* beta = zeros.empty() ? operands.inputs[2].as<const float>() : zeros.data();
       T* y = operands.outputs[0].as<T>();
       float* stats = operands.outputs[1].as<float>();
       parallel_for(rows, row_grain(columns), [=](int64_t begin, int64_t end) {

@@ -2,10 +2,12 @@
 //
 //   dbeta = Σ dy    dgamma = Σ dy ẑ    dx = (gamma dy - mean(gamma dy) - ẑ mean(gamma dy ẑ)) / std
 //
-// Σ runs over rows, the means over a row's columns. Sums are made in blocks of rows
+// Σ runs over rows, the means over a row's columns; an absent gamma is 1. Sums are made in blocks of rows
 // (row_blocks.h).
 #include "../../core/ops/norms.h"
 #include "row_blocks.h"
+
+#include <vector>
 
 namespace lorikeet::cpu {
 namespace {
@@ -50,6 +52,7 @@ std::unique_ptr<Kernel> make_layer_norm_backward(const KernelRequest& request) {
   const int64_t block_rows = rows_of_block(rows, columns);
   const int64_t blocks = pieces_of(rows, block_rows);
   const bool wants_sums = op.outputs.dgamma || op.outputs.dbeta;
+  const std::vector<float> ones(request.has_input(2) ? 0 : static_cast<size_t>(columns), 1.0f);
   if (wants_sums) request.scratch.reserve(blocks * 2 * columns * 4);
   Scratch* scratch = &request.scratch;
   return by_dtype(op.dtype, [=](auto zero) {
@@ -57,7 +60,7 @@ std::unique_ptr<Kernel> make_layer_norm_backward(const KernelRequest& request) {
     return kernel_from([=](const Operands& operands) {
       const T* dy = operands.inputs[0].as<const T>();
       const T* x = operands.inputs[1].as<const T>();
-      const float* gamma = operands.inputs[2].as<const float>();
+      const float* gamma = ones.empty() ? operands.inputs[2].as<const float>() : ones.data();
       const float* stats = operands.inputs[3].as<const float>();
       T* dx = operands.outputs[0].as<T>();
       float* sums = static_cast<float*>(scratch->data());  // per block: of dgamma, of dbeta

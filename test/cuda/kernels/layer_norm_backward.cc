@@ -11,6 +11,7 @@ using sim::Rights;
 struct Shape {
   int rows, columns;
   bool wants_dx = true, wants_sums = true, in_place = false, crooked = false;  // crooked: gamma at no multiple of 16
+  bool scaled = true;                                                         // by gamma
 };
 
 template <typename T>
@@ -33,7 +34,7 @@ double run(const Shape& s) {
     stats[2 * row] = static_cast<float>(mean), stats[2 * row + 1] = static_cast<float>(1 / std::sqrt(variance));
   }
   T* to = s.wants_dx ? (s.in_place ? dy.data() : dx.data()) : nullptr;
-  launch_layer_norm_backward<T>({s.rows, s.columns, dy.data(), x.data(), gamma, stats.data(), to,
+  launch_layer_norm_backward<T>({s.rows, s.columns, dy.data(), x.data(), s.scaled ? gamma : nullptr, stats.data(), to,
                                  s.wants_sums ? dgamma.data() : nullptr, s.wants_sums ? dbeta.data() : nullptr,
                                  workspace.data()},
                                 Stream());
@@ -43,7 +44,9 @@ double run(const Shape& s) {
   for (int row = 0; row < s.rows; row++) {
     const double mean = stats[2 * row], inverse_std = stats[2 * row + 1];
     const auto z = [&](int c) { return (to_float(x[row * s.columns + c]) - mean) * inverse_std; };
-    const auto g = [&](int c) { return static_cast<double>(to_float(slopes[row * s.columns + c])) * gamma[c]; };
+    const auto g = [&](int c) {
+      return static_cast<double>(to_float(slopes[row * s.columns + c])) * (s.scaled ? gamma[c] : 1.0f);
+    };
     Sum sum, sum_z;
     for (int c = 0; c < s.columns; c++) {
       sum.add(g(c)), sum_z.add(g(c) * z(c));
@@ -86,6 +89,8 @@ void all() {
   test(", dx alone", {8, 1280, true, false});
   test(", dx alone", {8, 77, true, false});
   test(", sums alone", {21, 64, false, true});
+  test(", without gamma", {70, 320, true, false, false, false, false});
+  test(", without gamma", {9, 33, true, false, false, false, false});
 }
 
 }  // namespace

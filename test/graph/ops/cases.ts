@@ -16,7 +16,7 @@ import { slice } from '../../../lib/graph/ops/slice'
 import { upsampleNearest } from '../../../lib/graph/ops/upsample_nearest'
 import { emitOne } from '../../../lib/graph/graph'
 import { normals } from '../../helpers/run-op'
-import type { CaseBuilder, OpCase } from '../check-op'
+import type { CaseBuilder, OpCase } from '../build-case'
 import { gateCases, modulateCases, rmsNormCases, rotaryEmbeddingCases } from './dit-cases'
 import { conv2dCases, linearCases } from './product-cases'
 
@@ -235,6 +235,18 @@ export const cases: Readonly<Record<string, readonly OpCase[]>> = {
       build: (b) => layerNorm(b.graph, b.constant('x', [5, 7]), ...affine(b, 7, 'trained'), 1e-6),
     },
     {
+      title: 'neither gamma nor beta',
+      build: (b) => layerNorm(b.graph, b.x('x', [2, 3, 8]), undefined, undefined, 1e-6),
+    },
+    {
+      title: 'only beta, which is trained',
+      build: (b) => layerNorm(b.graph, b.x('x', [2, 3, 7]), undefined, b.trained('beta', [7], 'f32'), 1e-5),
+    },
+    {
+      title: 'only gamma, which is trained',
+      build: (b) => layerNorm(b.graph, b.x('x', [2, 3, 8]), b.trained('gamma', [8], 'f32'), undefined, 1e-5),
+    },
+    {
       title: 'columns beyond one vector',
       build: (b) => layerNorm(b.graph, b.x('x', [3, 37]), ...affine(b, 37, 'trained'), 1e-5),
     },
@@ -250,7 +262,7 @@ export const cases: Readonly<Record<string, readonly OpCase[]>> = {
         b.graph,
         {
           pred: b.x('pred', [3, 2, 5]),
-          target: b.constant('target', [3, 2, 5]),
+          target: b.constant('target', [3, 2, 5], undefined, 'f32'),
           weight: b.constant('weight', [3], [1, 0.25, 3]),
           ...(robust && { huberC: b.constant('huber_c', [3], [0.1, 1, 0.4]) }),
         },
@@ -279,7 +291,7 @@ export const cases: Readonly<Record<string, readonly OpCase[]>> = {
   sample_gaussian: [
     {
       title: 'images',
-      build: (b) => sampleGaussian(b.graph, b.x('moments', [2, 3, 2, 6]), b.constant('eps', [2, 3, 2, 3])),
+      build: (b) => sampleGaussian(b.graph, b.x('moments', [2, 3, 2, 6]), b.constant('eps', [2, 3, 2, 3], undefined, 'f32')),
     },
     {
       title: 'log variances beyond the clamp, where nothing flows',
@@ -288,7 +300,7 @@ export const cases: Readonly<Record<string, readonly OpCase[]>> = {
         sampleGaussian(
           b.graph,
           b.x('moments', [3, 4], moments(3, 2, { upper: 21.5 })),
-          b.constant('eps', [3, 2], [0, 1, 0.5, -1, 2, 0.3]),
+          b.constant('eps', [3, 2], [0, 1, 0.5, -1, 2, 0.3], 'f32'),
         ),
     },
   ],

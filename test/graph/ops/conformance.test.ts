@@ -2,7 +2,8 @@ import test from 'ava'
 import type { Operand } from '../../../lib/graph/op'
 import { ops } from '../../../lib/graph/ops'
 import { planMemory } from '../../../lib/graph/passes/plan'
-import { buildCase, checkOp } from '../check-op'
+import { buildCase } from '../build-case'
+import { checkOp } from '../check-op'
 import { cases, withoutGradient } from './cases'
 
 // What every op of the registry must satisfy. A new op joins by having cases in cases.ts.

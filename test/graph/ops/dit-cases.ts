@@ -5,7 +5,7 @@ import { gate } from '../../../lib/graph/ops/gate'
 import { modulate } from '../../../lib/graph/ops/modulate'
 import { rmsNorm } from '../../../lib/graph/ops/rms_norm'
 import { rotaryEmbedding } from '../../../lib/graph/ops/rotary_embedding'
-import type { CaseBuilder, OpCase } from '../check-op'
+import type { CaseBuilder, OpCase } from '../build-case'
 
 export const rmsNormCases: OpCase[] = [
   { title: 'frozen', build: (b) => rmsNorm(b.graph, b.x('x', [2, 3, 7]), b.frozen('norm.weight', [7]), 1e-5) },
@@ -91,7 +91,8 @@ export const gateCases: OpCase[] = [
 const angles = (b: CaseBuilder, pairs: number) => {
   const table = (of: (angle: number) => number) =>
     Array.from({ length: 3 * pairs }, (_, i) => of((2 + Math.floor(i / pairs)) / 3 ** (i % pairs)))
-  return { cos: b.constant('cos', [3, pairs], table(Math.cos)), sin: b.constant('sin', [3, pairs], table(Math.sin)) }
+  const constant = (name: string, values: number[]) => b.constant(name, [3, pairs], values, 'f32')
+  return { cos: constant('cos', table(Math.cos)), sin: constant('sin', table(Math.sin)) }
 }
 
 export const rotaryEmbeddingCases: OpCase[] = [

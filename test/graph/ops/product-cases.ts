@@ -4,7 +4,7 @@
 import { conv2d, type Conv2dGeometry } from '../../../lib/graph/ops/conv2d'
 import { linear } from '../../../lib/graph/ops/linear'
 import type { LowRank } from '../../../lib/graph/ops/low_rank'
-import type { CaseBuilder, OpCase } from '../check-op'
+import type { CaseBuilder, OpCase } from '../build-case'
 
 type Factors = 'trained' | 'frozen'
 
