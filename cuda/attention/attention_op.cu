@@ -1,11 +1,16 @@
 // Which kernels attention and attention_backward take: those for tensor cores where dtype, head size and addresses suit
 // them.
 #include "../../native/core/ops/attention.h"
+#include "../extent.h"
 #include "../op.h"
 #include "checks.h"
 
 namespace LORIKEET_CUDA {
 namespace {
+
+void expect_countable(const CudaRequest& request, const AttentionOp& op) {
+  for (const int64_t value : {op.batch, op.heads, op.head_size, op.queries, op.keys}) extent(request, value);
+}
 
 template <class Problem>
 Problem problem_of(const AttentionOp& op) {
@@ -37,6 +42,7 @@ void launch_suitable(const AttentionBackward<bf16>& p, Stream stream) {
 
 Launch make_attention(const CudaRequest& request) {
   const AttentionOp op = read_attention(request);
+  expect_countable(request, op);
   return by_dtype(op.dtype, [=](auto zero) -> Launch {
     using T = decltype(zero);
     return [=](const Operands& operands, const LaunchContext& context) {
@@ -51,8 +57,21 @@ Launch make_attention(const CudaRequest& request) {
   });
 }
 
+// Without queries nobody looked at keys and values.
+Launch clear_gradients() {
+  return [](const Operands& operands, const LaunchContext& context) {
+    for (const Tensor& gradient : operands.outputs) {
+      if (gradient.data == nullptr || gradient.bytes() == 0) continue;
+      check(cudaMemsetAsync(gradient.data, 0, static_cast<size_t>(gradient.bytes()), context.stream),
+            "clearing gradients of attention");
+    }
+  };
+}
+
 Launch make_attention_backward(const CudaRequest& request) {
   const AttentionOp op = read_attention_backward(request);
+  expect_countable(request, op);
+  if (op.queries == 0) return clear_gradients();
   request.reserve_scratch(op.batch * op.heads * op.queries * 4);
   return by_dtype(op.dtype, [=](auto zero) -> Launch {
     using T = decltype(zero);

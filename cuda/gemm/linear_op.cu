@@ -1,18 +1,10 @@
 // The ops linear, linear_input_grad, linear_weight_grad and low_rank_dh.
 #include "linear_op.h"
 
-#include <climits>
-
 #include "matmul.h"
 #include "weight_grad.h"
 
 namespace LORIKEET_CUDA {
-
-int extent(const CudaRequest& request, int64_t value) {
-  require(value <= INT_MAX, request.instruction.op, ": an extent of ", value,
-          " is more than the CUDA devices can count");
-  return static_cast<int>(value);
-}
 
 void expect_room_for_adapters(const CudaRequest& request, size_t count) {
   require(count < kMaxSegments, request.instruction.op, ": ", count, " adapters on one layer; the CUDA devices add ",

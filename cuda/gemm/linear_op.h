@@ -2,6 +2,7 @@
 #pragma once
 
 #include "../../native/core/ops/linear.h"
+#include "../extent.h"
 #include "../op.h"
 #include "low_rank.h"
 #include "tuned_tile.h"
@@ -27,9 +28,6 @@ std::vector<LowRankUp<T>> ups_of(const LowRank& low_rank, const Operands& operan
 
 // What the ups of a layer with n outputs add to the words of its problem: "+8*320+8*320".
 std::string words_of_ups(const LowRank& low_rank, int64_t n);
-
-// Extents as kernels count them. Throws Error for one that they cannot.
-int extent(const CudaRequest& request, int64_t value);
 
 // Throws Error for more adapters than fit one launch; `count`: segments of the reduction besides the layer's own.
 void expect_room_for_adapters(const CudaRequest& request, size_t count);

@@ -226,6 +226,17 @@ test('attention refuses operands that do not fit together, naming what does not'
   await t.throwsAsync(run([q, of([1, 0, 12])], 2), { message: /there are no keys/ })
 })
 
+test('keys and values that no query looks at have gradients of zero', async (t) => {
+  for (const dtype of ['f32', 'bf16'] as const) {
+    const [q, kv] = [tensor(dtype, [2, 0, 16], []), randomTensor(dtype, [2, 5, 32], 1)]
+    const [o, lse] = [tensor(dtype, [2, 0, 16], []), tensor('f32', [2, 2, 0], [])]
+    const gradients = [tensor(dtype, [2, 0, 16]), tensor(dtype, [2, 5, 32])]
+    const attributes = { heads: 2, causal: 0, scale: 0.5, sources: 2 }
+    const [, dkv] = await runOp('attention_backward', [q, kv, o, lse, o], gradients, attributes)
+    t.deepEqual(dkv, new Float32Array(2 * 5 * 32))
+  }
+})
+
 // The environment is read once per process, so each narrower instruction set has one of its own.
 const held: [isa: string, dtype: ComputeDType][] = [['generic', 'f32'], ['avx2', 'f32']]
 if (devices().some((device) => device.isa === 'amx_bf16')) held.push(['amx', 'bf16'])
