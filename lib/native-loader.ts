@@ -4,7 +4,8 @@
  *
  * Order: the file that LORIKEET_NATIVE names, alone if it is set; otherwise build/Release/lorikeet.node of this package.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { LorikeetError } from './base/errors'
 import { formatVersion } from './graph/program'
@@ -32,9 +33,8 @@ export function loadAddon(): unknown {
 
 /** `loadAddon` without its memory: loads what that environment asks for. */
 export function loadFrom(env: NodeJS.ProcessEnv, root = packageRoot()): unknown {
-  const named = env.LORIKEET_NATIVE
-  const file = named ? resolve(named) : join(root, 'build', 'Release', 'lorikeet.node')
-  const failure = refuse(file, root, Boolean(named))
+  const file = addonFile(env, root)
+  const failure = refuse(file, root, Boolean(env.LORIKEET_NATIVE))
   if (failure) throw explain(failure)
 
   let addon: { formatVersion?: unknown }
@@ -49,6 +49,24 @@ export function loadFrom(env: NodeJS.ProcessEnv, root = packageRoot()): unknown 
     reason: `it reads program format ${String(addon.formatVersion)}, this version of Lorikeet writes ${formatVersion}`,
     fix: `Build it again: ${buildCommand(root)}`,
   })
+}
+
+function addonFile(env: NodeJS.ProcessEnv, root: string): string {
+  return env.LORIKEET_NATIVE ? resolve(env.LORIKEET_NATIVE) : join(root, 'build', 'Release', 'lorikeet.node')
+}
+
+/** Tells builds of the addon apart: by their sources where the build noted them, otherwise by the file. */
+export function addonFingerprint(env: NodeJS.ProcessEnv = process.env, root = packageRoot()): string {
+  const file = addonFile(env, root)
+  const hash = createHash('sha256')
+  try {
+    const { inputs } = JSON.parse(readFileSync(file.replace(/node$/, 'done'), 'utf8')) as { inputs: string }
+    hash.update(inputs)
+  } catch {
+    const { size, mtimeMs } = statSync(file)
+    hash.update(`${size} ${mtimeMs}`)
+  }
+  return hash.digest('hex').slice(0, 12)
 }
 
 /** Reasons not even to try; undefined when the file may be loaded. */

@@ -1,7 +1,8 @@
 /** Choosing a device and what it computes in. */
 import { LorikeetError } from '../base/errors'
 import type { ComputeDType } from '../graph/tensor'
-import { devices, missingDevices, openEngine, type DeviceInfo, type Engine } from '../native'
+import { devices, missingDevices, openEngine, type DeviceInfo, type Engine, type EngineOptions } from '../native'
+import { openTuning, saveTuning, type Tuning } from './tuning'
 
 export interface DeviceOptions {
   /** `auto` (the default) takes bf16 where the hardware has it. */
@@ -21,6 +22,8 @@ export interface Device {
   memoryBudget?: number
   /** What the person should know, e.g. that bf16 was asked for and is not there. Said once. */
   notes: string[]
+  /** Where the fastest kernels of this card are kept, how many are known, and what is wrong with that file. */
+  tuning?: { file: string; entries: number; problem?: string }
   openEngine(): Engine
 }
 
@@ -38,20 +41,43 @@ export function openDevice(name: string, options: DeviceOptions = {}): Device {
   const chosen: ComputeDType = computeDtype === 'f32' || !hasBf16 ? 'f32' : 'bf16'
   const notes = notesOn(found, computeDtype === 'bf16' && !hasBf16)
   const budget = found.memory && Math.max(1, Math.min(memoryBudget ?? Infinity, found.memory.free - margin))
+  const engineOptions: EngineOptions = {
+    device: found.name,
+    computeDtype: chosen,
+    ...(threads !== undefined && { threads }),
+    ...(budget !== undefined && { memoryBudget: budget }),
+  }
+  const tuning = openTuning(found)
+  if (tuning?.problem) notes.push(tuning.problem)
   return {
     name: found.name,
     description: describe(found, threads),
     computeDtype: chosen,
     ...(budget !== undefined && { memoryBudget: budget }),
     notes,
-    openEngine: () =>
-      openEngine({
-        device: found.name,
-        computeDtype: chosen,
-        ...(threads !== undefined && { threads }),
-        ...(budget !== undefined && { memoryBudget: budget }),
-      }),
+    ...(tuning && { tuning: describeTuning(tuning) }),
+    openEngine: () => openTuned(found, engineOptions),
   }
+}
+
+function describeTuning({ file, choices, problem }: Tuning): Device['tuning'] {
+  return { file, entries: Object.keys(choices).length, ...(problem && { problem }) }
+}
+
+/** An engine on a card begins with what was measured on such a one, and leaves what it measures to the next. */
+function openTuned(device: DeviceInfo, options: EngineOptions): Engine {
+  const tuning = openTuning(device)
+  if (!tuning) return openEngine(options)
+  const engine = openEngine({ ...options, choices: tuning.choices, measure: true })
+  const close = engine.close.bind(engine)
+  let isOpen = true
+  const saveAndClose = () => {
+    if (isOpen) saveTuning(tuning, device, engine.measured())
+    isOpen = false
+    close()
+  }
+  // The addon's own cannot be assigned to.
+  return Object.defineProperty(engine, 'close', { value: saveAndClose })
 }
 
 function notesOn({ name, isa }: DeviceInfo, lacksBf16: boolean): string[] {

@@ -71,6 +71,12 @@ async function reportDevice(renderer: Renderer, name: string, measure: boolean):
   const fits = whatFits(device)
   const lines = [`\n${name}: ${device.description}, computing in ${device.computeDtype}`, `memory that a run may take: ${formatBytes(limit)}`]
   const record: Record<string, unknown> = { name, description: device.description, computeDtype: device.computeDtype, memory: limit, fits }
+  if (device.tuning) {
+    const { entries, file, problem } = device.tuning
+    const known = entries === 0 ? 'none measured yet; they will be kept' : `${entries} measured, kept`
+    lines.push(problem ?? `fastest kernels: ${known} in ${file}`)
+    Object.assign(record, { tuning: device.tuning })
+  }
   if (measure) {
     const bar = renderer.bar(`Measuring ${name}`, 2)
     const matmul = await measureMatmulRate(device)

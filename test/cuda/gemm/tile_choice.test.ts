@@ -3,7 +3,7 @@ import test from 'ava'
 import { runProgram } from '../../helpers/cuda-sim'
 
 test('small outputs get small tiles, those as wide as a rank the thinnest, and each card what fills it', (t) => {
-  const [{ case: _, ...chosen }] = runProgram<Record<string, string>>('gemm/tile_choice') as [Record<string, string>]
+  const { case: _, ...chosen } = runProgram<Record<string, string>>('gemm/tile_choice')[0]!
   t.deepEqual(chosen, {
     large: '128x128',
     small: '64x64',
