@@ -8,7 +8,7 @@ namespace LORIKEET_CUDA {
 
 struct CardInfo {
   std::string name;
-  int64_t memory_bytes = 0, memory_free = 0;
+  int64_t memory_bytes = 0;
   int multiprocessors = 0;
   int major = 0, minor = 0;  // compute capability
 };
@@ -72,7 +72,8 @@ class Context {
 
 #endif
 
-CardInfo card_info(int card);  // of the context in use; throws Error
+CardInfo card_info(int card);  // throws Error; the emulated card's context must be in use, a real card needs none
+int64_t free_memory();         // bytes, of the context in use
 
 // What the instruction in work may touch: its operands and nothing else. The emulator watches over it; on a card it is
 // nothing. Kept for as long as launches may run.

@@ -106,16 +106,26 @@ CardInfo card_info(int card) {
   CardInfo info;
   info.name = properties.name;
   info.memory_bytes = static_cast<int64_t>(properties.totalGlobalMem);
-  size_t free = 0, total = 0;
-  if (cudaMemGetInfo(&free, &total) == cudaSuccess) {
-    info.memory_free = static_cast<int64_t>(free);
-  } else {
-    cudaGetLastError();  // a card so full that not even this can be asked has none
-  }
   info.multiprocessors = properties.multiProcessorCount;
   info.major = properties.major;
   info.minor = properties.minor;
   return info;
+}
+
+int64_t free_memory() {
+  size_t free = 0, total = 0;
+  if (cudaMemGetInfo(&free, &total) == cudaSuccess) return static_cast<int64_t>(free);
+  cudaGetLastError();  // a card so full that not even this can be asked has none
+  return 0;
+}
+
+// What it is, without making a context on a card: whoever lists devices must take nothing from those in use.
+static CardInfo look_at(int card) {
+#if !defined(__CUDACC__)
+  const Context context(card);
+  const Context::Use use(context);
+#endif
+  return card_info(card);
 }
 
 KernelRegistry<LaunchFactory>& kernel_registry() {
@@ -128,9 +138,7 @@ class CudaDevice : public Device {
   explicit CudaDevice(int card) : card_(card) {}
 
   DeviceInfo info() const override {
-    const Context context(card_);
-    const Context::Use use(context);
-    const CardInfo card = card_info(card_);
+    const CardInfo card = look_at(card_);
     DeviceInfo info;
     info.name = card_ == 0 ? kName : std::string(kName) + ":" + std::to_string(card_);
     info.description = card.name;
@@ -138,8 +146,13 @@ class CudaDevice : public Device {
     info.threads = 1;
     info.isa = "sm_" + std::to_string(card.major) + std::to_string(card.minor);
     info.memory_total = card.memory_bytes;
-    info.memory_free = card.memory_free;
     return info;
+  }
+
+  int64_t memory_free() const override {
+    const Context context(card_);
+    const Context::Use use(context);
+    return free_memory();
   }
 
   std::vector<std::string> ops() const override { return kernel_registry().ops(); }
@@ -157,9 +170,7 @@ constexpr int kOldestMajor = 8;  // bf16 tensor cores and cp.async came with com
 // What keeps us from using it. Never throws: a card in trouble must not keep anybody from the other devices.
 static std::string problem_with(int card) {
   try {
-    const Context context(card);
-    const Context::Use use(context);
-    const CardInfo info = card_info(card);
+    const CardInfo info = look_at(card);
     if (info.major >= kOldestMajor) return "";
     return info.name + " has compute capability " + std::to_string(info.major) + "." + std::to_string(info.minor) +
            ", and 8.0 is needed";

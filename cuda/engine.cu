@@ -25,7 +25,7 @@ CudaEngine::CudaEngine(int card, const EngineOptions& options)
           "computeDtype must be f32 or bf16");
   const Context::Use use(context_);
   card_ = card_info(card);
-  context_.budget.limit = options.memory_budget > 0 ? options.memory_budget : card_.memory_free - kMargin;
+  context_.budget.limit = options.memory_budget > 0 ? options.memory_budget : free_memory() - kMargin;
   const char* debug = std::getenv("LORIKEET_CUDA_DEBUG");
   debug_ = debug != nullptr && *debug != '\0' && *debug != '0';
   check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");

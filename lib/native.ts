@@ -112,7 +112,10 @@ export interface DeviceInfo {
   threads: number
   /** Instruction set: `amx_bf16`, `avx512_bf16`, `avx512`, `avx2` or `none`; of a card `sm_86`. */
   isa: string
-  /** Bytes of a card's own memory, and how many of them are free at present. Absent where it is the host's memory. */
+  /**
+   * Bytes of a card's own memory, and how many of them are free at present: asked of the card, which that makes ready for
+   * work, when `free` is read. Absent where it is the host's memory.
+   */
   memory?: { total: number; free: number }
 }
 
@@ -230,6 +233,11 @@ export function devices(): DeviceInfo[] {
 /** Kinds of devices that this build could drive and does not find, with the reason. */
 export function missingDevices(): Record<string, string> {
   return addon().missingDevices()
+}
+
+/** Whether an error of the engine says that the card's memory, or the part of it that may be taken, is used up. */
+export function isOutOfMemory(error: unknown): error is Error {
+  return error instanceof Error && error.message.includes("the card's memory does not suffice")
 }
 
 /** The names of the ops that a device can run. */

@@ -34,7 +34,10 @@ static Napi::Value list_devices(const Napi::CallbackInfo& info) {
     if (found.memory_total > 0) {
       Napi::Object memory = Napi::Object::New(info.Env());
       memory.Set("total", static_cast<double>(found.memory_total));
-      memory.Set("free", static_cast<double>(found.memory_free));
+      const auto free = [device](const Napi::CallbackInfo& info) -> Napi::Value {
+        return Napi::Number::New(info.Env(), static_cast<double>(device->memory_free()));
+      };
+      memory.DefineProperty(Napi::PropertyDescriptor::Accessor(info.Env(), memory, "free", free, napi_enumerable));
       entry.Set("memory", memory);
     }
     list.Set(list.Length(), entry);

@@ -4,6 +4,7 @@ import yargs, { type Argv } from 'yargs'
 import { exitCodes, LorikeetError } from '../base/errors'
 import { packageVersion } from '../native-loader'
 import { commands } from './commands'
+import { explain } from './engine-errors'
 import { createRenderer, errorRecord, renderError } from './render'
 
 /** @param args without node and script */
@@ -12,7 +13,8 @@ export async function main(args: readonly string[]): Promise<number> {
   try {
     await parser(args).parseAsync()
     return exitCodes.done
-  } catch (error) {
+  } catch (thrown) {
+    const error = explain(thrown)
     renderer.print(undefined, errorRecord(error))
     renderer.say(renderError(error))
     return error instanceof LorikeetError ? error.exitCode : exitCodes.failed

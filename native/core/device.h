@@ -24,7 +24,6 @@ struct DeviceInfo {
   int threads = 1;
   std::string isa;               // "avx512_bf16"; "sm_86" for a card of compute capability 8.6
   int64_t memory_total = 0;      // bytes of its own memory; 0 where it shares the host's
-  int64_t memory_free = 0;       // at present
 };
 
 // Which of several kernels that give the same bits an instruction's launches take: the kernel's name by what describes
@@ -108,6 +107,8 @@ class Device {
  public:
   virtual ~Device() = default;
   virtual DeviceInfo info() const = 0;
+  // Bytes of its own memory that are free at present. Asking makes a card ready for work, which info() does not.
+  virtual int64_t memory_free() const { return 0; }
   virtual std::vector<std::string> ops() const = 0;  // sorted
   virtual std::unique_ptr<Engine> open(const EngineOptions& options) const = 0;
 };
