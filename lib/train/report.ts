@@ -119,8 +119,8 @@ interface Change {
 }
 
 /**
- * Settings with which the run fits, the mildest first; at most two, empty when none was found. Other resolutions are
- * estimated with a square.
+ * Settings with which the run fits, the mildest first; at most two, of which neither contains the other, and empty when
+ * none was found. Other resolutions are estimated with a square.
  */
 export function findFitting(pipe: PlanBase, recipe: Recipe, shapes: readonly StepShape[], budget: number): Fitting[] {
   const shape = largestShapes(shapes)[0]!
@@ -148,7 +148,8 @@ export function findFitting(pipe: PlanBase, recipe: Recipe, shapes: readonly Ste
       ...(candidate.single ? ['dataset.batch_size=1'] : []),
       ...(candidate.side === undefined ? [] : [`dataset.resolution=${candidate.side}`]),
     ]
-    if (seen.has(settings.join()) || found.length === 2) continue
+    const isMore = found.some((other) => other.settings.every((setting) => settings.includes(setting)))
+    if (isMore || seen.has(settings.join()) || found.length === 2) continue
     seen.add(settings.join())
     const changed = candidate.changes.reduce((sum, change) => change.apply(sum), recipe)
     const latents = candidate.side === undefined ? undefined : candidate.side / latentDownscale

@@ -159,6 +159,8 @@ test('a run that does not fit on a card is offered fewer bits, for the base and 
   t.deepEqual(found(peak({ optimizer: eight }))[0], ['optimizer.kind=adamw8bit'])
   t.deepEqual(found(peak({ base_precision: 'int8' })).flat().filter((setting) => /base_precision/.test(setting))[0], 'base_precision=int8')
   t.deepEqual(found(peak({ base_precision: 'nf4', optimizer: eight })), [['optimizer.kind=adamw8bit', 'base_precision=nf4']])
+  t.deepEqual(found(peak({}) - 1).length, 2)
+  t.false(found(peak({}) - 1)[1]!.includes(found(peak({}) - 1)[0]![0]!), 'the second is no more of the first')
   // The CPU would gain nothing.
   const cpu = findFitting({ ...pipe, device: openDevice('cpu', { computeDtype: 'f32' }) }, recipe, [shape], 1)
   t.deepEqual(cpu, [])
@@ -168,6 +170,8 @@ test('a run tells once, before its first step, what was stored, and does not go 
   const run = await tinyRun(t)
   const recipe = run.recipe({ base: 'demo', base_precision: 'nf4', train: { steps: 2 }, adapter: { kind: 'lora', rank: 2 } })
   const { events } = await run.train(recipe)
+  const notes = events.flatMap((event) => (event.kind === 'note' ? [event.text] : []))
+  t.is(notes.filter((text) => /base_precision nf4 saves no memory here: cpu/.test(text)).length, testDevice === 'cpu' ? 1 : 0)
   const kinds = events.map(({ kind }) => kind)
   const stored = events.flatMap((event) => (event.kind === 'stored' ? [event] : []))
   t.deepEqual(stored.map(({ network }) => network), ['text_encoder', 'unet'])
