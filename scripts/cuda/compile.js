@@ -17,7 +17,7 @@ const path = require('node:path')
 const { root, cudaSources } = require('../sources')
 const { counted, readCompiler, readResources, readThreads, readableNames } = require('./figures')
 const { countInstructions, faults, findDisassembler } = require('./instructions')
-const { allTargets, codeArguments, findNvcc, flags } = require('./nvcc')
+const { allTargets, codeArguments, findNvcc, flags, targetsOf } = require('./nvcc')
 const { blocksPerMultiprocessor, compare, format, merge, parse } = require('./table')
 
 const tableFile = path.join(root, 'cuda/registers.txt')
@@ -82,7 +82,8 @@ async function compile({ nvcc, disassembler }, file, targets) {
   try {
     const object = path.join(folder, 'kernels.o')
     const kept = ['--keep', '--keep-dir', folder]
-    const arguments_ = [...flags, '-DNDEBUG', '-Xptxas=-v', ...codeArguments(targets), ...kept]
+    const codes = codeArguments(targetsOf(path.join(root, file), targets))
+    const arguments_ = [...flags, '-DNDEBUG', '-Xptxas=-v', ...codes, ...kept]
     const said = await run(nvcc, [...arguments_, '-c', path.join(root, file), '-o', object], `${file} does not compile`)
     const ptxName = fs.readdirSync(folder).find((name) => name.endsWith('.ptx'))
     const ptx = fs.readFileSync(path.join(folder, ptxName), 'utf8')

@@ -58,6 +58,23 @@ function codeArguments(targets) {
   return code.flatMap(([target, kind]) => ['-gencode', `arch=compute_${target},code=${kind}`])
 }
 
+/**
+ * Whether a source, or something that it includes by a path, has kernels. Without, nvcc makes the same object for one
+ * target as for all of them.
+ */
+function hasKernels(file, seen = new Set()) {
+  if (seen.has(file) || !fs.existsSync(file)) return false
+  seen.add(file)
+  const text = fs.readFileSync(file, 'utf8')
+  if (/^(?!#|\s*\/\/).*__global__/m.test(text)) return true
+  const included = [...text.matchAll(/^#include "(.*)"/gm)].map(([, name]) => path.resolve(path.dirname(file), name))
+  return included.some((other) => hasKernels(other, seen))
+}
+
+function targetsOf(file, targets) {
+  return hasKernels(file) ? targets : targets.slice(0, 1)
+}
+
 /** One line: what a build will do about CUDA. */
 function describeCuda() {
   const nvcc = findNvcc()
@@ -75,4 +92,4 @@ function libraryFolder(nvcc) {
   throw new Error(`libcudart_static.a was not found below ${top}: install the CUDA toolkit's runtime library`)
 }
 
-module.exports = { allTargets, flags, findNvcc, chosenTargets, codeArguments, libraryFolder, describeCuda }
+module.exports = { allTargets, flags, findNvcc, chosenTargets, codeArguments, hasKernels, targetsOf, libraryFolder, describeCuda }

@@ -10,7 +10,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { root, cudaSources } = require('../sources')
-const { flags, findNvcc, chosenTargets, codeArguments, libraryFolder } = require('./nvcc')
+const { flags, findNvcc, chosenTargets, codeArguments, targetsOf, libraryFolder } = require('./nvcc')
 
 const out = path.join(root, 'build', 'cuda')
 const objectOf = (file) => path.join(out, `${file.slice('cuda/'.length).replaceAll('/', '_')}.o`)
@@ -22,11 +22,11 @@ async function main(command) {
   if (command === 'link') {
     return console.log([`-L${libraryFolder(nvcc)}`, '-lcudart_static', '-lpthread', '-ldl', '-lrt'].join('\n'))
   }
-  const codes = codeArguments(chosenTargets())
-  forget(codes)
+  const targets = chosenTargets()
+  forget(codeArguments(targets))
   const waiting = cudaSources().filter((file) => !upToDate(objectOf(file)))
   const worker = async () => {
-    for (let file = waiting.shift(); file; file = waiting.shift()) await compile(nvcc, codes, file)
+    for (let file = waiting.shift(); file; file = waiting.shift()) await compile(nvcc, targets, file)
   }
   await Promise.all(Array.from({ length: os.availableParallelism() }, worker))
 }
@@ -39,8 +39,9 @@ function forget(codes) {
   fs.writeFileSync(note, codes.join(' '))
 }
 
-function compile(nvcc, codes, file) {
+function compile(nvcc, targets, file) {
   const object = objectOf(file)
+  const codes = codeArguments(targetsOf(path.join(root, file), targets))
   const started = Date.now()
   const host = ['-fPIC', '-fvisibility=hidden', '-Wall', '-Wno-unused-function'].join(',')
   const arguments_ = [...flags, ...codes, '-Xcompiler', host, '-DNDEBUG', '-MD', '-MF', `${object}.d`]

@@ -14,7 +14,11 @@ const { compile, readTable }: {
   compile(tools: object, file: string, targets: string[]): Promise<{ rows: Row[]; bytes: number; compiler: string }>
   readTable(): { compiler: string; rows: Row[] }
 } = require('../../../scripts/cuda/compile')
-const { findNvcc }: { findNvcc(): string | null } = require('../../../scripts/cuda/nvcc')
+const { findNvcc, hasKernels }: {
+  findNvcc(): string | null
+  hasKernels(file: string): boolean
+} = require('../../../scripts/cuda/nvcc')
+const { root, cudaSources }: { root: string; cudaSources(): string[] } = require('../../../scripts/sources')
 const { compare }: {
   compare(stored: Row[], rows: Row[], files: string[], targets: string[]): string[]
 } = require('../../../scripts/cuda/table')
@@ -24,6 +28,12 @@ const { faults, findDisassembler }: {
 } = require('../../../scripts/cuda/instructions')
 
 const file = 'cuda/attention/attention.cu'
+
+test('the table has the kernels of each source that has any, its headers included', (t) => {
+  const expected = cudaSources().filter((source) => hasKernels(`${root}/${source}`))
+  t.deepEqual([...new Set(readTable().rows.map((row) => row.file))].sort(), expected.sort())
+})
+
 const nvcc = findNvcc()
 
 if (!nvcc) {
