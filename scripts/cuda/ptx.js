@@ -2,7 +2,7 @@
  * The PTX check: runs the emulator's test programs, executes the PTX that nvcc makes of their kernels beside the
  * emulator, and compares what both leave in memory, launch by launch and bit by bit.
  *
- *     node scripts/cuda/ptx.js                      every program in test/cuda/{gemm,attention,kernels}
+ *     node scripts/cuda/ptx.js                      every program in test/cuda/ and its {gemm,attention,kernels}
  *     node scripts/cuda/ptx.js kernels/geglu
  *     node scripts/cuda/ptx.js test/native/*.test.ts      tests of the ops, on the emulated device, with the addon that
  *                                                         was built last
@@ -21,11 +21,11 @@ const tool = 'test/cuda/ptx'
 const functions = `${tool}/functions.cu`
 
 function programs() {
-  return ['gemm', 'attention', 'kernels'].flatMap((group) =>
+  return ['', 'gemm', 'attention', 'kernels'].flatMap((group) =>
     fs
       .readdirSync(path.join(root, 'test/cuda', group))
       .filter((file) => file.endsWith('.cc'))
-      .map((file) => `${group}/${path.basename(file, '.cc')}`)
+      .map((file) => path.posix.join(group, path.basename(file, '.cc')))
       .sort(),
   )
 }

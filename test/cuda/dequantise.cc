@@ -3,7 +3,7 @@
 
 #include "native/core/quantise.cc"
 #include "native/core/tensor.cc"
-#include "reference.h"
+#include "kernels/reference.h"
 
 namespace lorikeet::cuda_sim::test {
 namespace {

@@ -1,10 +1,10 @@
 import test from 'ava'
-import { type Case, type Counters, runProgram } from '../../helpers/cuda-sim'
+import { type Case, type Counters, runProgram } from '../helpers/cuda-sim'
 
 let cases: Case<{ different: number; otherThanZero: number; counters: Counters }>[] = []
 let bytes = ''
 test.before(() => {
-  const [first, ...rest] = runProgram<{ bytes: string } & (typeof cases)[number]>('kernels/dequantise')
+  const [first, ...rest] = runProgram<{ bytes: string } & (typeof cases)[number]>('dequantise')
   bytes = first!.bytes
   cases = rest
 })
