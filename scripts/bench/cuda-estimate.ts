@@ -5,6 +5,8 @@
  *
  *     npx ts-node --transpile-only scripts/bench/cuda-estimate.ts --model sd15,sdxl --ranks 8,128 --cards "RTX 3060 12GB,RTX 4090"
  *
+ * With --measured tiles are chosen by that time, as the engine does on a card (docs/cuda.md), instead of by the model.
+ *
  * Prints for each the estimate beside the ideal, which is the step's flops at the tensor cores' rate, and where the time goes;
  * then for each kernel its bank conflicts and sectors against the least.
  */
@@ -69,14 +71,14 @@ interface Estimate {
   profile: ProfileEntry[]
 }
 
-async function estimate(model: string, rank: number): Promise<Estimate> {
+async function estimate(model: string, rank: number, measure: boolean): Promise<Estimate> {
   const { config, size } = models[model]!
   const device = {
     name: 'cuda-sim',
     description: '',
     computeDtype: 'bf16' as const,
     notes: [],
-    openEngine: () => openEngine({ device: 'cuda-sim', computeDtype: 'bf16' }),
+    openEngine: () => openEngine({ device: 'cuda-sim', computeDtype: 'bf16', measure }),
   }
   const options = trainerSchema.parse({ adapter: { kind: 'lora', rank }, networks: { unet: { learning_rate: 1e-4 } } })
   const context = createStepContext({ base: { ...openBaseModel('random:sd15'), config }, device }, options)
@@ -104,6 +106,7 @@ async function estimate(model: string, rank: number): Promise<Estimate> {
       )
       return { program: engine.compile(program), inputs }
     })
+    if (measure) await engine.run(steps)
     engine.profile(true)
     await engine.run(steps)
     const flops = graph.ops.reduce((sum, { definition, inputs, outputs, attributes }) => sum + (definition.flops?.(inputs, outputs, attributes) ?? 0), 0)
@@ -120,6 +123,7 @@ function main(): void {
       ranks: { type: 'string', default: '8,128' },
       cards: { type: 'string', default: 'RTX 3060 12GB,RTX 4070,RTX 4090' },
       kernels: { type: 'boolean', default: false },
+      measured: { type: 'boolean', default: false },
     },
   })
   for (const model of values.model.split(','))
@@ -129,7 +133,7 @@ function main(): void {
         const folder = mkdtempSync(join(tmpdir(), 'estimate-'))
         const report = join(folder, 'kernels')
         const env = { ...process.env, LORIKEET_CUDA_SIM: 'sampled', LORIKEET_CUDA_SIM_CARD: card, LORIKEET_CUDA_SIM_REPORT: report }
-        const args = [...process.execArgv, __filename, '--one', model, String(rank)]
+        const args = [...process.execArgv, __filename, '--one', model, String(rank), String(values.measured)]
         const result = JSON.parse(execFileSync(process.execPath, args, { env, encoding: 'utf8', maxBuffer: 2 ** 28 })) as Estimate
         const ms = result.profile.reduce((sum, entry) => sum + entry.ms, 0)
         totals.push(ms)
@@ -179,4 +183,7 @@ function renderKernels(text: string): string {
 
 const one = process.argv.indexOf('--one')
 if (one < 0) main()
-else void estimate(process.argv[one + 1]!, Number(process.argv[one + 2])).then((result) => console.log(JSON.stringify(result)))
+else {
+  const [model, rank, measured] = process.argv.slice(one + 1)
+  void estimate(model!, Number(rank), measured === 'true').then((result) => console.log(JSON.stringify(result)))
+}
