@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <limits>
 
 #include "numbers.h"
 
@@ -101,7 +99,7 @@ float encode(Storage storage, const float* values, int64_t n, float largest, uin
   }
   const float scale = largest / kLargestFp8;
   if (scale == 0.0f) {
-    std::memset(codes, 0, static_cast<size_t>(n));
+    std::fill(codes, codes + n, uint8_t{0});
   } else {
     for (int64_t i = 0; i < n; i++) codes[i] = fp8_code(values[i] / scale);
   }
@@ -132,7 +130,7 @@ double quantise(const float* values, Storage storage, const Shape& shape, void* 
   const int64_t scales_offset = stored_layout(storage, shape).scales_offset;
   uint8_t* codes = static_cast<uint8_t*>(stored);
   float* scales = reinterpret_cast<float*>(codes + scales_offset);
-  std::memset(codes + groups.code_bytes(), 0, static_cast<size_t>(scales_offset - groups.code_bytes()));
+  std::fill(codes + groups.code_bytes(), codes + scales_offset, uint8_t{0});
 
   int64_t first_odd = groups.count;
   std::vector<double> differences(static_cast<size_t>(groups.count)), squares(differences.size());
