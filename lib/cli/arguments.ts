@@ -3,6 +3,7 @@ import type { Argv, InferredOptionTypes } from 'yargs'
 import { LorikeetError } from '../base/errors'
 import { basePrecisions } from '../pipeline/base-precision'
 import { openDevice, type Device } from '../pipeline/device'
+import type { BaseOptions } from '../pipeline/held-base'
 
 const device = {
   device: { type: 'string', default: 'cpu', describe: 'Where to compute: cpu, cuda, cuda:1, .., cuda-sim' },
@@ -16,11 +17,27 @@ const device = {
 
 export type DeviceArguments = InferredOptionTypes<typeof device>
 
-export const basePrecisionOption = {
-  choices: basePrecisions,
-  default: 'full' as const,
-  describe: 'How frozen matrices are stored: in full, in 8 bits (int8, fp8) or in 4 (nf4)',
+/** How and where a command holds the base. */
+export const baseOptions = {
+  'base-precision': {
+    choices: basePrecisions,
+    default: 'full' as const,
+    describe: 'How frozen matrices are stored: in full, in 8 bits (int8, fp8) or in 4 (nf4)',
+  },
+  'base-offload': {
+    type: 'number',
+    default: 0,
+    describe: 'Share of the layers\' weights that a card leaves in the memory of the machine and fetches for each use, 0 to 1',
+  },
 } as const
+
+/** @throws LorikeetError (usage) for a share that is none */
+export function baseOptionsFrom(args: InferredOptionTypes<typeof baseOptions>): BaseOptions {
+  const share = args['base-offload']
+  if (!(share >= 0 && share <= 1))
+    throw new LorikeetError('usage', 'not a share', { where: '--base-offload', expected: '0 to 1', received: String(share) })
+  return { basePrecision: args['base-precision'], baseOffload: share }
+}
 
 const json = {
   json: { type: 'boolean', default: false, describe: 'One JSON object a line on standard output' },

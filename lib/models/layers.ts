@@ -68,6 +68,7 @@ export function conv(scope: Scope, x: Tensor, options: ConvOptions): Tensor {
     parts: [{ tensor: `${path}.weight`, shape: [outputs, inputs, kernel, kernel] }],
     shape: [outputs, kernel, kernel, inputs],
     precision: 'compute',
+    container,
     init,
   })
   const bias = requestWeight(scope, {

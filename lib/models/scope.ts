@@ -27,7 +27,7 @@ export interface WeightRequest {
   /** Device shape, [N, K] or [O, kh, kw, I] or [C]. */
   shape: readonly number[]
   precision: 'compute' | 'f32'
-  /** Where the layer lies whose matrix this is; undefined for everything else. */
+  /** Where the layer lies whose matrix or filters these are; undefined for biases, norms and embeddings. */
   container?: Container
   /** For fresh weights; as the peers' default initialisation of that layer. */
   init: Initializer

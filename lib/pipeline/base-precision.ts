@@ -3,7 +3,7 @@
  * concerns the layers of attention and feed-forward blocks of UNet and text encoder, which hold most of a model; norms,
  * biases, embeddings, convolutions with a window and the VAE are always stored in full.
  */
-import { elements, type ComputeDType } from '../graph/tensor'
+import { elements } from '../graph/tensor'
 import type { WeightRequest } from '../models/scope'
 import type { StorageError, WeightStorage } from '../native'
 import type { Device } from './device'
@@ -31,28 +31,13 @@ export function heldPrecision(device: Pick<Device, 'memoryBudget'>, precision: B
   return device.memoryBudget === undefined ? 'full' : precision
 }
 
-const rounded = (bytes: number) => Math.ceil(bytes / 256) * 256
+/** Where one thing ends and the next may begin in a card's memory. */
+export const roundedBytes = (bytes: number) => Math.ceil(bytes / 256) * 256
 
 /** As stored_layout of native/core/quantise.h: codes, then an f32 scale for each row, or for 64 elements. */
-function storedBytes(storage: Exclude<WeightStorage, 'plain'>, shape: readonly number[]): number {
+export function storedBytes(storage: Exclude<WeightStorage, 'plain'>, shape: readonly number[]): number {
   const count = elements(shape)
-  return storage === 'nf4' ? rounded(Math.ceil(count / 2)) + 4 * Math.ceil(count / 64) : rounded(count) + 4 * (shape[0] ?? 1)
-}
-
-/** Bytes of frozen weights, and of the place in which one at a time is opened. */
-export function weightMemory(
-  requests: Iterable<WeightRequest>,
-  { dtype, precision }: { dtype: ComputeDType; precision: BasePrecision },
-): { weights: number; staging: number } {
-  let weights = 0
-  let staging = 0
-  for (const request of requests) {
-    const bytes = elements(request.shape) * (request.precision === 'f32' || dtype === 'f32' ? 4 : 2)
-    const storage = storageOf(request, precision)
-    weights += storage === 'plain' ? bytes : storedBytes(storage, request.shape)
-    if (storage !== 'plain') staging = Math.max(staging, rounded(bytes))
-  }
-  return { weights, staging }
+  return storage === 'nf4' ? roundedBytes(Math.ceil(count / 2)) + 4 * Math.ceil(count / 64) : roundedBytes(count) + 4 * (shape[0] ?? 1)
 }
 
 /** What storing a network's matrices did to them. */

@@ -14,8 +14,8 @@ import {
 } from '../text/chunks'
 import { applyWeights, encodeWeighted } from '../text/emphasis'
 import { openBaseModel, type BaseModel } from './base-model'
-import type { BasePrecision } from './base-precision'
 import type { Device } from './device'
+import type { BaseOptions } from './held-base'
 import { checkImage, toChannelsFirst, toChannelsLast, type Values } from './images'
 import { buildDecoder, buildEncoder, buildPrediction, buildTextEncoder } from './networks'
 import { createRuntime, type LoraUse, type Runtime, type RuntimeOptions } from './runtime'
@@ -46,8 +46,8 @@ export interface PredictInput {
 export interface Pipeline {
   readonly base: BaseModel
   readonly device: Device
-  /** How the frozen matrices are stored. */
-  readonly basePrecision: BasePrecision
+  /** How and where frozen weights are held. */
+  readonly baseOptions: BaseOptions
   /** Start, ids of the text, end; not cut, not padded. */
   tokenize(text: string): number[]
   /** Captions as in training. */
@@ -75,10 +75,11 @@ export interface Pipeline {
  */
 export async function loadPipeline(
   location: string,
-  { device, seed = 0, basePrecision = 'full', onProgress, onStored }: { device: Device } & Partial<RuntimeOptions>,
+  { device, ...options }: { device: Device } & Partial<RuntimeOptions>,
 ): Promise<Pipeline> {
+  const { seed = 0, basePrecision = 'full', baseOffload = 0 } = options
   const base = openBaseModel(location, seed)
-  const runtime = createRuntime(base, device, { seed, basePrecision, ...(onProgress && { onProgress }), ...(onStored && { onStored }) })
+  const runtime = createRuntime(base, device, { ...options, seed })
   const { config } = base
   const run = async (key: string, network: 'unet' | 'vae' | 'text_encoder', build: Parameters<Runtime['program']>[2], inputs: Inputs) => {
     const { handle } = await runtime.program(key, network, build)
@@ -102,7 +103,7 @@ export async function loadPipeline(
   return {
     base,
     device,
-    basePrecision,
+    baseOptions: { basePrecision, baseOffload },
     runtime,
     tokenize: (text) => base.tokenizer.tokenize(text),
     encodeIds,

@@ -11,7 +11,8 @@ import { createScope, type AdapterSource, type NetworkName, type Scope, type Wei
 import type { ParameterSet } from '../graph/parameters'
 import type { Engine, StorageError } from '../native'
 import type { BaseModel } from './base-model'
-import { storageReport, type BasePrecision, type StorageReport } from './base-precision'
+import { storageReport, type StorageReport } from './base-precision'
+import { heldBase, type BaseOptions } from './held-base'
 import { compileGraph, type CompiledProgram } from './compile'
 import type { Device } from './device'
 import { surveyNetworks } from './networks'
@@ -52,18 +53,17 @@ export interface Runtime {
   close(): void
 }
 
-export interface RuntimeOptions {
+export interface RuntimeOptions extends BaseOptions {
   /** Of the random weights of `random:` bases. */
   seed: number
-  /** How its frozen matrices are stored. */
-  basePrecision: BasePrecision
   onProgress?: (progress: { network: NetworkName; done: number; total: number }) => void
   /** When the matrices of a network were stored in fewer bits; told once, however often it is loaded. */
   onStored?: (network: NetworkName, report: StorageReport) => void
 }
 
 export function createRuntime(base: BaseModel, device: Device, options: RuntimeOptions): Runtime {
-  const { seed, basePrecision, onProgress, onStored } = options
+  const { seed, basePrecision = 'full', onProgress, onStored } = options
+  const { onHost } = heldBase(base, device, options)
   const engine = device.openEngine()
   const loaded = new Map<string, NetworkName>()
   const programs = new Map<string, { network: NetworkName; compiled: CompiledProgram }>()
@@ -112,7 +112,7 @@ export function createRuntime(base: BaseModel, device: Device, options: RuntimeO
       const missing = [...requests].filter((request) => !loaded.has(request.name))
       const network = missing[0]?.network
       const specs = missing.map((request) =>
-        weightSpec(request, base.tensors(request.network), { dtype: device.computeDtype, seed, basePrecision }),
+        weightSpec(request, base.tensors(request.network), { dtype: device.computeDtype, seed, basePrecision, onHost }),
       )
       const errors = network
         ? await engine.addWeights(specs, (done, total) => onProgress?.({ network, done, total }))

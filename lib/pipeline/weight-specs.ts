@@ -30,6 +30,15 @@ export function streamOf(name: string): number {
   return hash >>> 0
 }
 
+export interface SpecOptions {
+  dtype: 'f32' | 'bf16'
+  /** Of fresh weights. */
+  seed: number
+  basePrecision?: BasePrecision
+  /** Names of the weights that stay with the host. */
+  onHost?: ReadonlySet<string>
+}
+
 /**
  * @param tensors of the network's checkpoint; undefined for fresh weights from `seed`
  * @throws LorikeetError (input) when a tensor is missing or has another size, naming it
@@ -37,14 +46,14 @@ export function streamOf(name: string): number {
 export function weightSpec(
   request: WeightRequest,
   tensors: ReadonlyMap<string, WeightLocation> | undefined,
-  { dtype, seed, basePrecision = 'full' }: { dtype: 'f32' | 'bf16'; seed: number; basePrecision?: BasePrecision },
+  { dtype, seed, basePrecision = 'full', onHost }: SpecOptions,
 ): WeightSpec {
   const { name, shape, precision, init } = request
   const sources = tensors
     ? request.parts.map((part) => fileSource(locate(request, part, tensors)))
     : [freshSource(init, shape, seed, streamOf(name))]
   const storage = storageOf(request, basePrecision)
-  return { name, dtype: precision === 'f32' ? 'f32' : dtype, shape: [...shape], sources, ...(storage !== 'plain' && { storage }) }
+  return { name, dtype: precision === 'f32' ? 'f32' : dtype, shape: [...shape], sources, ...(storage !== 'plain' && { storage }), ...(onHost?.has(name) && { onHost: true }) }
 }
 
 function locate(

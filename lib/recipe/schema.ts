@@ -174,6 +174,14 @@ export const recipeSchema = z
       .describe(
         'How the frozen matrices of the base are stored: full, as what is computed in, or in 8 bits (int8, fp8) or 4 (nf4) to fit a smaller card',
       ),
+    base_offload: z
+      .number()
+      .min(0)
+      .max(1)
+      .default(0)
+      .describe(
+        'Share of the weights of its layers that a card leaves in the memory of the machine and fetches for each use: the same results on a smaller card, slower where transfers take longer than the computing',
+      ),
     output: outputSchema.describe('Where results go, and what they say about themselves'),
     dataset: datasetSchema.describe('Pictures and captions; see docs/guides/dataset.md'),
     adapter: adapterSchema.prefault({ kind: 'lora' }).describe('What is trained'),

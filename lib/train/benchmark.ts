@@ -7,7 +7,7 @@ import { performance } from 'node:perf_hooks'
 import { philoxInts, philoxNormal } from '../base/philox'
 import { latentDownscale } from '../models/families/sd15'
 import type { MemoryUse, ProfileEntry } from '../native'
-import type { BasePrecision } from '../pipeline/base-precision'
+import type { BaseOptions } from '../pipeline/held-base'
 import type { Device } from '../pipeline/device'
 import { loadPipeline, type Pipeline } from '../pipeline/pipeline'
 import type { RuntimeOptions } from '../pipeline/runtime'
@@ -16,7 +16,7 @@ import type { DenoisingInput } from './step-input'
 import { createStepContext, createTrainer } from './trainer'
 import { trainerSchema } from '../recipe/trainer-options'
 
-export interface BenchmarkOptions {
+export interface BenchmarkOptions extends BaseOptions {
   /** What `--base` names. */
   base: string
   device: Device
@@ -29,8 +29,6 @@ export interface BenchmarkOptions {
   /** Also run one profiled step at the end. */
   profile: boolean
   checkpointing?: 'none' | 'blocks'
-  /** How its frozen matrices are stored; full unless told. */
-  basePrecision?: BasePrecision
   onProgress?: RuntimeOptions['onProgress']
   onStored?: RuntimeOptions['onStored']
   /** After each timed step, counted from 1. */
@@ -63,10 +61,10 @@ export interface OpProfile {
 }
 
 export async function benchmarkStep(options: BenchmarkOptions): Promise<Benchmark> {
-  const { base, device, rank, steps, basePrecision = 'full', onProgress, onStored, onStep } = options
+  const { base, rank, steps, onStep } = options
   resetPeakRss()
   const started = performance.now()
-  const pipe = await loadPipeline(base, { device, basePrecision, ...(onProgress && { onProgress }), ...(onStored && { onStored }) })
+  const pipe = await loadPipeline(base, options)
   try {
     const settings = trainerInput(options)
     const costs = stepFlops(pipe, settings, options)

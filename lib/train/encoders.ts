@@ -35,7 +35,7 @@ export async function captionEncoder(
   }
 }
 
-function computedIn({ device, basePrecision }: Pipeline): string {
+function computedIn({ device, baseOptions: { basePrecision = 'full' } }: Pipeline): string {
   return basePrecision === 'full' ? device.computeDtype : `${device.computeDtype} on ${basePrecision}`
 }
 

@@ -2,6 +2,7 @@
 import { LorikeetError } from '../base/errors'
 import { runLength, type BatchPlan, type RunLength } from '../dataset'
 import { lrFactor, lrSchedules, type LrScheduleOptions } from '../optimizers/lr-schedules'
+import type { BaseOptions } from '../pipeline/held-base'
 import type { Recipe } from '../recipe'
 import type { TrainerInput } from '../recipe/trainer-options'
 
@@ -23,6 +24,10 @@ export function trainerInput(recipe: Recipe): TrainerInput {
     continue_from: continueFrom,
     seed: train.seed,
   }
+}
+
+export function baseOptionsOf(recipe: Recipe): Required<BaseOptions> {
+  return { basePrecision: recipe.base_precision, baseOffload: recipe.base_offload }
 }
 
 /** The learning rates of the networks that are trained, before the schedule. */

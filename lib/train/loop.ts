@@ -8,7 +8,7 @@ import type { Recipe } from '../recipe'
 import { createBatchInputs, type BatchInputs } from './batch-input'
 import { removeLeftovers, removeRun, runPaths, type RunPaths } from './checkpoint'
 import type { OnEvent, TrainResult } from './events'
-import { isDue, learningRates, rateFactor, trainerInput } from './from-recipe'
+import { baseOptionsOf, isDue, learningRates, rateFactor, trainerInput } from './from-recipe'
 import { openLogs, type LogSink, type StepRecord } from './logs'
 import { packageVersion } from '../native-loader'
 import { nowSeconds, runMetadata } from './metadata'
@@ -44,7 +44,7 @@ export async function trainRecipe(recipe: Recipe, options: TrainOptions): Promis
     device,
     onProgress: ({ network, done, total }) =>
       onEvent({ kind: 'progress', task: 'weights', done, total, name: network }),
-    basePrecision: recipe.base_precision,
+    ...baseOptionsOf(recipe),
     onStored: (network, report) => onEvent({ kind: 'stored', network, report }),
   })
   let trainer: Trainer | undefined

@@ -3,15 +3,12 @@ import { bufferBytes } from '../graph/parameters'
 import { planMemory } from '../graph/passes/plan'
 import { bytesOf } from '../graph/tensor'
 import type { WeightRequest } from '../models/scope'
-import { weightMemory } from '../pipeline/base-precision'
+import { weightMemory, type WeightMemory } from '../pipeline/held-base'
 import { formatShape, type StepShape } from './objective'
 import { buildStep, buildUpdate, stateBuffers, type StepContext } from './step'
 
-export interface TrainingPlan {
-  /** Bytes by category. */
-  weights: number
-  /** Where weights stored in fewer bits are opened, one at a time; 0 when there are none. */
-  staging: number
+/** Bytes by category. */
+export interface TrainingPlan extends WeightMemory {
   params: number
   grads: number
   optimizer: number
@@ -19,6 +16,7 @@ export interface TrainingPlan {
   shadow: number
   /** Intermediates of the largest step. */
   arena: number
+  /** All of these but `host`. */
   total: number
   /** The arena of each shape, largest first, with the bytes below which no plan could go. */
   shapes: { shape: string; arena: number; lowerBound: number; peakOp: string; flops: number }[]
@@ -38,8 +36,10 @@ export function planTraining(context: StepContext, shapes: readonly StepShape[])
   const states = stateBuffers(context)
   const buffers = bufferBytes(context.set, states)
   const weights = [...requests.values()].filter((request) => !context.set.parameters.has(request.name))
+  const frozen = weightMemory(weights, context)
   const categories = {
-    ...weightMemory(weights, { dtype: context.dtype, precision: context.held }),
+    weights: frozen.weights,
+    staging: frozen.staging,
     params: buffers.get('params') ?? 0,
     grads: buffers.get('grads') ?? 0,
     optimizer: states.reduce((sum, state) => sum + bytesOf(state), 0),
@@ -47,5 +47,5 @@ export function planTraining(context: StepContext, shapes: readonly StepShape[])
     arena: Math.max(update, ...steps.map((step) => step.arena)),
   }
   const total = Object.values(categories).reduce((a, b) => a + b, 0)
-  return { ...categories, total, shapes: steps.sort((a, b) => b.arena - a.arena) }
+  return { ...categories, host: frozen.host, total, shapes: steps.sort((a, b) => b.arena - a.arena) }
 }

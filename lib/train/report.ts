@@ -10,12 +10,13 @@ import type { ComputeDType } from '../graph/tensor'
 import { latentDownscale } from '../models/families/sd15'
 import { createScope, type NetworkName, type Scope } from '../models/scope'
 import { optimizerOptions } from '../optimizers'
-import { heldPrecision, weightMemory, type BasePrecision } from '../pipeline/base-precision'
+import { heldPrecision } from '../pipeline/base-precision'
+import { heldBase, weightMemory, type HeldBase, type WeightMemory } from '../pipeline/held-base'
 import { buildDecoder, buildEncoder, buildTextEncoder, type LatentSize } from '../pipeline/networks'
 import type { Pipeline } from '../pipeline/pipeline'
 import { modulesOf } from '../pipeline/runtime'
 import type { Recipe } from '../recipe'
-import { trainerInput } from './from-recipe'
+import { baseOptionsOf, trainerInput } from './from-recipe'
 import type { StepShape } from './objective'
 import { planTraining, type TrainingPlan } from './plan'
 import { createStepContext } from './trainer'
@@ -41,12 +42,12 @@ export function planRun({ base, device }: PlanBase, recipe: Recipe, shapes: read
     recipe.continue_from === undefined
       ? undefined
       : parseLoraFile(openSafetensors(recipe.continue_from), modulesOf(base))
-  const basePrecision = recipe.base_precision
-  const plan = planTraining(createStepContext({ base, device, basePrecision }, options, continued), shapes)
+  const baseOptions = baseOptionsOf(recipe)
+  const plan = planTraining(createStepContext({ base, device, baseOptions }, options, continued), shapes)
   const largest = shapes.reduce((a, b) => (a.height * a.width >= b.height * b.width ? a : b))
   const { config } = base
-  const held = { dtype: device.computeDtype, precision: heldPrecision(device, basePrecision) }
-  const network = (name: NetworkName, build: (scope: Scope) => void) => planNetwork(held, name, build)
+  const as = { dtype: device.computeDtype, held: heldBase(base, device, baseOptions) }
+  const network = (name: NetworkName, build: (scope: Scope) => void) => planNetwork(as, name, build)
   const trainsVae = recipe.train.vae_lr > 0
   const vae = network('vae', (scope) => buildEncoder(scope, config, { ...largest, batch: 1 }))
   const text = network('text_encoder', (scope) => buildTextEncoder(scope, config, 1, recipe.train.clip_skip))
@@ -76,16 +77,16 @@ function latentSizeOf({ width, height }: NonNullable<Recipe['samples']>): Latent
   return { batch: 1, width: (width ?? 512) / latentDownscale, height: (height ?? 512) / latentDownscale }
 }
 
-/** Bytes of a network's weights, of the place where they are opened, and of its intermediates. */
+/** Bytes of a network's weights and of its intermediates. */
 function planNetwork(
-  held: { dtype: ComputeDType; precision: BasePrecision },
+  as: { dtype: ComputeDType; held: HeldBase },
   name: NetworkName,
   build: (scope: Scope) => void,
-): { weights: number; staging: number; arena: number } {
-  const graph = createGraph(name, held.dtype)
+): WeightMemory & { arena: number } {
+  const graph = createGraph(name, as.dtype)
   const scope = createScope(graph, name)
   build(scope)
-  return { ...weightMemory(scope.requests.values(), held), arena: planMemory(graph).arenaBytes }
+  return { ...weightMemory(scope.requests.values(), as), arena: planMemory(graph).arenaBytes }
 }
 
 /** Text states of 75, 150 or 225 tokens with their start and end. */
@@ -126,7 +127,7 @@ export function findFitting(pipe: PlanBase, recipe: Recipe, shapes: readonly Ste
   const shape = largestShapes(shapes)[0]!
   const side = Math.round(Math.sqrt(shape.height * shape.width)) * latentDownscale
   const smaller = [768, 640, 512, 448, 384, 320, 256].filter((resolution) => resolution < side)
-  const { blocks, adamw8bit, stored } = possibleChanges(pipe.device, recipe)
+  const { blocks, adamw8bit, stored, offload } = possibleChanges(pipe.device, recipe)
   const changes = [...blocks, ...adamw8bit]
   const single = shape.batch > 1
   const candidates: { changes: Change[]; single?: boolean; side?: number }[] = [
@@ -137,6 +138,8 @@ export function findFitting(pipe: PlanBase, recipe: Recipe, shapes: readonly Ste
     { changes: blocks, single },
     ...stored.flatMap((change) => [{ changes: [change] }, { changes: [...changes, change] }]),
     { changes: [...changes, ...stored.slice(-1)], single },
+    { changes: [...changes, ...offload], single },
+    { changes: [...changes, ...stored.slice(-1), ...offload], single },
     ...smaller.map((resolution) => ({ changes: blocks, single, side: resolution })),
     ...smaller.map((resolution) => ({ changes: [...changes, ...stored.slice(-1)], single, side: resolution })),
   ]
@@ -176,12 +179,14 @@ function possibleChanges(device: Pipeline['device'], recipe: Recipe) {
       apply: (now) => ({ ...now, base_precision: precision }),
     }),
   )
+  const offload: Change = { setting: 'base_offload=0.8', apply: (now) => ({ ...now, base_offload: 0.8 }) }
   const storesFewerBits = heldPrecision(device, 'nf4') !== 'full' && recipe.adapter.kind !== 'full'
   const known = { full: 0, int8: 1, fp8: 1, nf4: 2 }[recipe.base_precision]
   return {
     blocks: recipe.train.checkpointing === 'blocks' ? [] : [blocks],
     adamw8bit: recipe.optimizer.kind === 'adamw' ? [adamw8bit] : [],
     stored: storesFewerBits ? stored.slice(known) : [],
+    offload: storesFewerBits && recipe.base_offload < 0.8 ? [offload] : [],
   }
 }
 
@@ -195,12 +200,13 @@ export function memoryLimit({ memoryBudget }: { memoryBudget?: number } = {}): n
 export function renderMemory(report: MemoryReport): string {
   const rows: [string, number][] = [
     ['weights of the base', report.weights],
-    ...(report.staging > 0 ? [['a weight opened for use', report.staging] as [string, number]] : []),
+    ...(report.staging > 0 ? [['weights on their way', report.staging] as [string, number]] : []),
     ['what is trained', report.params + report.shadow],
     ['gradients', report.grads],
     ['optimizer', report.optimizer],
     ['intermediates', report.arena],
     ['in all', report.total],
+    ...(report.host > 0 ? [['weights left with the host', report.host] as [string, number]] : []),
     ...(report.caching > report.total ? [['before the first step (VAE)', report.caching] as [string, number]] : []),
     ...(report.previews > 0 ? [['while samples are drawn', report.previews] as [string, number]] : []),
   ]

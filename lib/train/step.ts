@@ -15,7 +15,7 @@ import type { ComputeDType } from '../graph/tensor'
 import type { StableDiffusionConfig } from '../models/families/sd15'
 import { createScope, type AdapterSource, type NetworkName, type Scope, type WeightRequest } from '../models/scope'
 import { optimizerOf } from '../optimizers'
-import type { BasePrecision } from '../pipeline/base-precision'
+import type { HeldBase } from '../pipeline/held-base'
 import { buildAutoencoding, buildDenoising, type Objective, type StepShape } from './objective'
 import type { TrainerOptions } from '../recipe/trainer-options'
 
@@ -23,7 +23,7 @@ export interface StepContext {
   config: StableDiffusionConfig
   dtype: ComputeDType
   /** As the device holds the frozen matrices. */
-  held: BasePrecision
+  held: HeldBase
   options: TrainerOptions
   objective: Objective
   set: ParameterSet

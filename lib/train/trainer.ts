@@ -12,7 +12,7 @@ import type { NetworkName, WeightRequest } from '../models/scope'
 import type { Engine } from '../native'
 import { optimizerOf } from '../optimizers'
 import { openBaseModel } from '../pipeline/base-model'
-import { heldPrecision } from '../pipeline/base-precision'
+import { heldBase } from '../pipeline/held-base'
 import { compileGraph, type CompiledProgram } from '../pipeline/compile'
 import type { Pipeline } from '../pipeline/pipeline'
 import { modulesOf } from '../pipeline/runtime'
@@ -114,11 +114,11 @@ export async function createTrainer(pipe: Pipeline, input: TrainerInput): Promis
 
 /** What the graphs of a run are built from. Also for plans: needs headers of the model only. */
 export function createStepContext(
-  pipe: Pick<Pipeline, 'base' | 'device'> & Partial<Pick<Pipeline, 'basePrecision' | 'runtime'>>,
+  pipe: Pick<Pipeline, 'base' | 'device'> & Partial<Pick<Pipeline, 'baseOptions' | 'runtime'>>,
   options: TrainerOptions,
   continued?: LoraFile,
 ): StepContext {
-  const { base, device, basePrecision = 'full' } = pipe
+  const { base, device, baseOptions = {} } = pipe
   checkOptions(options, base)
   const set = createParameterSet(device.computeDtype)
   const rankOf = continued ? ranksFromFile(continued) : options.adapter.kind === 'lora' ? ranksFromOptions(options.adapter) : undefined
@@ -126,7 +126,7 @@ export function createStepContext(
   return {
     config: base.config,
     dtype: device.computeDtype,
-    held: heldPrecision(device, basePrecision),
+    held: heldBase(base, device, baseOptions),
     options,
     objective: readObjective(options, { prediction, zeroTerminalSnr: base.zeroTerminalSnr }),
     set,

@@ -125,10 +125,12 @@ test('of Stable Diffusion 1.5 the layers of attention and feed-forward blocks ar
   t.deepEqual(all.filter((request) => storageOf(request, 'full') !== 'plain'), [])
 })
 
-test('the plan of a card counts what is stored, to the byte, and that of a CPU what it holds', async (t) => {
-  for (const precision of ['full', ...fewer] as const) {
+test('the plan of a card counts what is stored and where it lies, to the byte, and that of a CPU what it holds', async (t) => {
+  const bases = (['full', ...fewer] as const).flatMap((basePrecision) => [0, 0.6].map((baseOffload) => ({ basePrecision, baseOffload })))
+  for (const options of bases) {
+    const { basePrecision, baseOffload } = options
     const device = openDevice('cuda-sim', { computeDtype: 'bf16' })
-    await withPipeline(loadPipeline('demo', { device, basePrecision: precision }), async (pipe) => {
+    await withPipeline(loadPipeline('demo', { device, ...options }), async (pipe) => {
       const context = createStepContext(pipe, trainerSchema.parse(lora))
       const { graph, requests } = buildStep(context, shape)
       await pipe.runtime.loadWeights(requests)
@@ -136,15 +138,16 @@ test('the plan of a card counts what is stored, to the byte, and that of a CPU w
       for (const [name, bytes] of [['params', 4], ['grads', 4], ['shadow', 2]] as const)
         engine.createBuffer(name, bytes * context.set.elements, name === 'shadow' ? 'bf16' : 'f32')
       compileGraph(engine, graph)
-      const { weights, staging } = planTraining(context, [shape])
-      t.like(engine.memory(), { weights, staging }, precision)
-      t.is(staging > 0, precision !== 'full')
+      const { weights, host, staging } = planTraining(context, [shape])
+      t.like(engine.memory(), { weights, host, staging }, `${basePrecision}, ${baseOffload} on the host`)
+      t.is(staging > 0, basePrecision !== 'full' || baseOffload > 0)
+      t.is(host > weights, baseOffload > 0)
     })
   }
   const base = openBaseModel('demo')
   const cpu = openDevice('cpu', { computeDtype: 'f32' })
   const weights = (basePrecision: BasePrecision) =>
-    planTraining(createStepContext({ base, device: cpu, basePrecision }, trainerSchema.parse(lora)), [shape]).weights
+    planTraining(createStepContext({ base, device: cpu, baseOptions: { basePrecision } }, trainerSchema.parse(lora)), [shape]).weights
   t.is(weights('nf4'), weights('full'))
 })
 
@@ -158,7 +161,10 @@ test('a run that does not fit on a card is offered fewer bits, for the base and 
   t.true(peak({ optimizer: eight }) < peak({}))
   t.deepEqual(found(peak({ optimizer: eight }))[0], ['optimizer.kind=adamw8bit'])
   t.deepEqual(found(peak({ base_precision: 'int8' })).flat().filter((setting) => /base_precision/.test(setting))[0], 'base_precision=int8')
-  t.deepEqual(found(peak({ base_precision: 'nf4', optimizer: eight })), [['optimizer.kind=adamw8bit', 'base_precision=nf4']])
+  t.deepEqual(found(peak({ base_precision: 'nf4', optimizer: eight })), [
+    ['optimizer.kind=adamw8bit', 'base_precision=nf4'],
+    ['optimizer.kind=adamw8bit', 'base_offload=0.8'],
+  ])
   t.deepEqual(found(peak({}) - 1).length, 2)
   t.false(found(peak({}) - 1)[1]!.includes(found(peak({}) - 1)[0]![0]!), 'the second is no more of the first')
   // The CPU would gain nothing.

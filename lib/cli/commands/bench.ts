@@ -8,14 +8,14 @@ import type { Device } from '../../pipeline/device'
 import { drawBenchmarks } from '../../train/benchmark-chart'
 import { benchmarkStep, type Benchmark, type BenchmarkOptions, type OpProfile } from '../../train/benchmark'
 import { measureMatmulRate } from '../../train/matmul-rate'
-import { basePrecisionOption, deviceArguments, deviceFrom, jsonArgument } from '../arguments'
+import { baseOptions, baseOptionsFrom, deviceArguments, deviceFrom, jsonArgument } from '../arguments'
 import { defineCommand } from '../command'
 import { loadingBar, storageNote } from '../loading'
 import { createRenderer, table, type Bar, type Renderer } from '../render'
 
 const options = {
   base: { type: 'string', default: 'random:sd15', describe: 'Checkpoint, folder, demo, or random:sd15 (full size, random weights)' },
-  'base-precision': basePrecisionOption,
+  ...baseOptions,
   ranks: { type: 'string', default: '8,16,32,64,128', describe: 'LoRA ranks, one after the other' },
   size: { type: 'number', default: 512, describe: 'Side of the images in pixels' },
   batch: { type: 'number', default: 1, describe: 'Images per step' },
@@ -95,7 +95,7 @@ async function measure(
       steps,
       profile,
       checkpointing,
-      basePrecision: args['base-precision'],
+      ...baseOptionsFrom(args),
       onProgress: loadingBar(renderer),
       ...(onStored && { onStored }),
       onStep: (step, seconds) => (bar ??= renderer.bar(`Rank ${rank}`, steps)).update(step, `${seconds.toFixed(3)} s`),

@@ -10,14 +10,14 @@ import { grid, writePng } from '../../generate/png'
 import type { Values } from '../../pipeline/images'
 import { loadPipeline, type Pipeline } from '../../pipeline/pipeline'
 import type { LoraUse } from '../../pipeline/runtime'
-import { basePrecisionOption, deviceArguments, deviceFrom, jsonArgument } from '../arguments'
+import { baseOptions, baseOptionsFrom, deviceArguments, deviceFrom, jsonArgument } from '../arguments'
 import { defineCommand } from '../command'
 import { loadingBar, storageNote } from '../loading'
 import { createRenderer, type Renderer } from '../render'
 
 const options = {
   base: { type: 'string', demandOption: true, describe: 'Checkpoint (.safetensors), folder in the layout of diffusers, demo, or random:sd15' },
-  'base-precision': basePrecisionOption,
+  ...baseOptions,
   prompt: { type: 'string', demandOption: true, describe: 'What to show; <lora:name:0.8> and (emphasis:1.2) are understood' },
   negative: { type: 'string', default: '', describe: 'What to avoid' },
   out: { type: 'string', demandOption: true, describe: 'PNG file; several become out-1.png, out-2.png, ...' },
@@ -61,7 +61,7 @@ async function run(args: Arguments): Promise<void> {
   for (const note of device.notes) renderer.say(note)
   const pipe = await loadPipeline(args.base, {
     device,
-    basePrecision: args['base-precision'],
+    ...baseOptionsFrom(args),
     onProgress: loadingBar(renderer),
     onStored: storageNote(renderer),
   })
