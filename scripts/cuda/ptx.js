@@ -96,12 +96,11 @@ function buildAddon() {
   const flags = [...cflags.filter((flag) => !flag.startsWith('-O')), ...defines.map((name) => `-D${name}`), bare]
   const variant = { folder: 'ptx-addon', flags: [...flags, `-I${path.join(root, 'native')}`] }
   const addon = path.join(out, 'ptx-addon', 'lorikeet.node')
-  // The lock is let go between files: this takes minutes.
   const sources = [...cudaSources(), ...checking.sources]
-  const objects = sources.map((file) => withLock(() => compileHost(file, variant)))
+  const objects = sources.map((file) => compileHost(file, variant))
   // Without the last flag, kernels would call the functions of the C library that node has loaded, not functions.cc.
   const arguments_ = ['-shared', ...ldflags, ...libraries, '-Wl,-Bsymbolic-functions']
-  withLock(() => link([...objects, ...rest], arguments_, addon))
+  link([...objects, ...rest], arguments_, addon)
   return addon
 }
 
@@ -109,9 +108,8 @@ function buildAddon() {
 function compile(file) {
   const ptx = path.join(folder, `${file}.ptx`)
   const listing = `${ptx}.d`
-  return withLock(() => {
+  return withLock(ptx, () => {
     if (upToDate(ptx, listing) && modified(__filename) <= modified(ptx)) return ptx
-    fs.mkdirSync(path.dirname(ptx), { recursive: true })
     const arguments_ = ['-ptx', '-arch=compute_80', ...flags, '-MD', '-MF', listing, path.join(root, file)]
     execFileSync(findNvcc(), [...arguments_, '-o', `${ptx}.new`], { stdio: ['ignore', 'ignore', 'pipe'] })
     fs.renameSync(`${ptx}.new`, ptx)

@@ -6,8 +6,8 @@
  * builds test/cuda/gemm/matmul.cc with the emulator and, if there is one, cuda/gemm/matmul.cu, and says where the program
  * is.
  *
- * Objects are kept in build-sim/ and compiled again when a file that they include is newer. Processes that build at the
- * same time wait for each other.
+ * Objects are kept in build-sim/ and compiled again when a file that they include is newer. Processes that want the same
+ * file at the same time wait for each other.
  */
 const { execFileSync } = require('node:child_process')
 const fs = require('node:fs')
@@ -15,7 +15,6 @@ const path = require('node:path')
 const { root } = require('../sources')
 
 const out = path.join(root, 'build-sim')
-const lock = path.join(out, 'lock')
 const compiler = process.env.CXX || 'g++'
 
 // Kernels are compiled as they will be for the addon's emulated device, but with little optimisation: the tests spend
@@ -33,20 +32,19 @@ function buildProgram(name, variant = plain) {
   const own = ownSources(name)
   const emulator = fs.readdirSync(path.join(root, 'cuda/sim')).filter((file) => file.endsWith('.cc'))
   const program = path.join(out, variant.folder, 'bin', name)
-  withLock(() => {
-    const objects = [
-      ...[...own, ...variant.sources].map((file) => compile(file, variant)),
-      ...emulator.map((file) => compile(`cuda/sim/${file}`, plain)),
-    ]
-    link(objects, [], program)
-  })
+  const objects = [
+    ...[...own, ...variant.sources].map((file) => compile(file, variant)),
+    ...emulator.map((file) => compile(`cuda/sim/${file}`, plain)),
+  ]
+  link(objects, [], program)
   return program
 }
 
 function link(objects, arguments_, target) {
-  if (objects.every((object) => modified(object) <= modified(target))) return
-  fs.mkdirSync(path.dirname(target), { recursive: true })
-  run(compiler, [...objects, ...arguments_, '-o', target])
+  withLock(target, () => {
+    if (objects.every((object) => modified(object) <= modified(target))) return
+    run(compiler, [...objects, ...arguments_, '-o', target])
+  })
 }
 
 function ownSources(name) {
@@ -56,13 +54,13 @@ function ownSources(name) {
 function compile(file, variant) {
   const object = path.join(out, variant.folder, 'obj', `${file}.o`)
   const listing = `${object}.d`
-  if (upToDate(object, listing)) return object
-  fs.mkdirSync(path.dirname(object), { recursive: true })
-  const choice = [...flags, ...variant.flags, optimisation(file)]
-  const arguments_ = [...choice, '-MMD', '-MF', listing, '-x', 'c++', '-c', path.join(root, file)]
-  run(compiler, [...arguments_, '-o', `${object}.new`])
-  fs.renameSync(`${object}.new`, object)
-  fs.utimesSync(lock, new Date(), new Date())
+  withLock(object, () => {
+    if (upToDate(object, listing)) return
+    const choice = [...flags, ...variant.flags, optimisation(file)]
+    const arguments_ = [...choice, '-MMD', '-MF', listing, '-x', 'c++', '-c', path.join(root, file)]
+    run(compiler, [...arguments_, '-o', `${object}.new`])
+    fs.renameSync(`${object}.new`, object)
+  })
   return object
 }
 
@@ -86,11 +84,12 @@ function run(command, arguments_) {
 }
 
 /**
- * A folder is a lock: making it succeeds for one process only. One that nothing was compiled under for a while was left
- * behind by a killed process and is taken over.
+ * One process at a time makes `target`. A folder is its lock: making it succeeds for one process only. One that is older
+ * than any file takes was left behind by a killed process and is taken over.
  */
-function withLock(action) {
-  fs.mkdirSync(out, { recursive: true })
+function withLock(target, action) {
+  const lock = `${target}.lock`
+  fs.mkdirSync(path.dirname(target), { recursive: true })
   for (;;) {
     try {
       fs.mkdirSync(lock)
