@@ -40,7 +40,7 @@ CudaEngine::~CudaEngine() {
   for (auto& [handle, compiled] : programs_) drop_graph(compiled);
   programs_.clear();
   weights_ = DeviceWeights();
-  buffers_.clear();
+  buffers_ = DeviceBuffers();
   arena_ = DeviceBlock();
   scratch_ = DeviceBlock();
   ring_ = DeviceBlock();
@@ -71,81 +71,42 @@ std::vector<float> CudaEngine::read_weight(const std::string& name) {
 
 void CudaEngine::create_buffer(const std::string& name, int64_t bytes, std::optional<DType> dtype) {
   const Context::Use use(context_);
-  const auto found = buffers_.find(name);
-  if (found != buffers_.end()) {
-    return check_same_buffer(name, found->second.block.bytes(), found->second.dtype, bytes, dtype);
-  }
-  check_new_buffer(name, bytes, dtype);
-  Buffer buffer{DeviceBlock(("the buffer '" + name + "'").c_str(), bytes), dtype};
-  buffer.block.clear();
-  buffers_[name] = std::move(buffer);
-}
-
-CudaEngine::Buffer& CudaEngine::buffer_named(const std::string& name) {
-  const auto found = buffers_.find(name);
-  require(found != buffers_.end(), "buffer '", name, "' does not exist");
-  return found->second;
+  buffers_.create(name, bytes, dtype);
 }
 
 void CudaEngine::remove_buffer(const std::string& name) {
   const Context::Use use(context_);
-  if (buffers_.erase(name) > 0) generation_++;
+  if (buffers_.remove(name)) generation_++;
 }
 
 void CudaEngine::load_buffer(const std::string& name, const std::vector<BufferPiece>& pieces) {
   const Context::Use use(context_);
-  Buffer& buffer = buffer_named(name);
-  const DType dtype = buffer.dtype.value_or(DType::f32);
-  SourceFiles files;
-  check_pieces(name, buffer.block.bytes(), dtype, pieces, files);
-  std::vector<char> values;
-  for (const BufferPiece& piece : pieces) {
-    values.resize(static_cast<size_t>(elements_of(piece.source.shape) * bytes_of(dtype)));
-    read_source(piece.source, files, dtype, values.data(), [&](int64_t) { return !cancelled_; });
-    buffer.block.write(values.data(), piece.offset, static_cast<int64_t>(values.size()));
-  }
+  buffers_.load(name, pieces, [&](int64_t) { return !cancelled_; });
 }
 
 std::vector<float> CudaEngine::read_buffer(const std::string& name, int64_t offset, int64_t count) {
   const Context::Use use(context_);
-  const Buffer& buffer = buffer_named(name);
-  const DType dtype = buffer.dtype.value_or(DType::f32);
-  check_range(name, buffer.block.bytes(), offset, count, dtype);
-  std::vector<char> values(static_cast<size_t>(count * bytes_of(dtype)));
-  buffer.block.read(values.data(), offset, static_cast<int64_t>(values.size()));
-  return widened(values.data(), dtype, count);
+  return buffers_.read(name, offset, count);
 }
 
 void CudaEngine::write_buffer(const std::string& name, int64_t offset, const std::vector<float>& values) {
   const Context::Use use(context_);
-  Buffer& buffer = buffer_named(name);
-  const DType dtype = buffer.dtype.value_or(DType::f32);
-  check_range(name, buffer.block.bytes(), offset, static_cast<int64_t>(values.size()), dtype);
-  std::vector<char> narrowed(values.size() * static_cast<size_t>(bytes_of(dtype)));
-  narrow(values, dtype, narrowed.data());
-  buffer.block.write(narrowed.data(), offset, static_cast<int64_t>(narrowed.size()));
+  buffers_.write(name, offset, values);
 }
 
 std::vector<uint8_t> CudaEngine::read_bytes(const std::string& name) {
   const Context::Use use(context_);
-  const DeviceBlock& block = buffer_named(name).block;
-  std::vector<uint8_t> bytes(static_cast<size_t>(block.bytes()));
-  block.read(bytes.data(), 0, block.bytes());
-  return bytes;
+  return buffers_.read_bytes(name);
 }
 
 void CudaEngine::write_bytes(const std::string& name, const std::vector<uint8_t>& bytes) {
   const Context::Use use(context_);
-  DeviceBlock& block = buffer_named(name).block;
-  check_whole(name, block.bytes(), bytes.size());
-  block.write(bytes.data());
+  buffers_.write_bytes(name, bytes);
 }
 
 int CudaEngine::compile(Program program) {
   const Context::Use use(context_);
-  std::map<std::string, int64_t> buffer_bytes;
-  for (const auto& [name, buffer] : buffers_) buffer_bytes[name] = buffer.block.bytes();
-  validate(program, buffer_bytes);
+  validate(program, buffers_.sizes());
   check_weights(program, [this](const std::string& name) -> const WeightSpec& { return weights_.spec(name); });
   Compiled compiled;
   compiled.program = std::move(program);
@@ -154,9 +115,7 @@ int CudaEngine::compile(Program program) {
   if (compiled.program.arena_bytes > arena_.bytes()) replace(arena_, "the arena", compiled.program.arena_bytes);
   for (const TensorSpec& tensor : compiled.program.tensors) {
     if (tensor.space == Space::weight) compiled.held.push_back(tensor.name);
-    if (tensor.space != Space::buffer) continue;
-    std::optional<DType>& dtype = buffers_.at(tensor.name).dtype;
-    if (!dtype && (tensor.dtype == DType::f32 || tensor.dtype == DType::bf16)) dtype = tensor.dtype;
+    if (tensor.space == Space::buffer) buffers_.refer(tensor);
   }
   for (const std::string& name : compiled.held) weights_.hold(name);
   const int handle = next_handle_++;
@@ -234,7 +193,7 @@ void* CudaEngine::address_of(const Program& program, int index) {
   const TensorSpec& tensor = program.tensors[index];
   switch (tensor.space) {
     case Space::arena: return arena_.bytes_at(tensor.offset);
-    case Space::buffer: return buffer_named(tensor.name).block.bytes_at(tensor.offset);
+    case Space::buffer: return buffers_.address(tensor.name, tensor.offset);
     case Space::weight: return weights_.address(tensor.name);
   }
   return nullptr;
@@ -406,7 +365,7 @@ NamedValues CudaEngine::run(int handle, const NamedValues& inputs) {
 MemoryUse CudaEngine::memory() const {
   MemoryUse use;
   use.arena = arena_.bytes();
-  for (const auto& [name, buffer] : buffers_) use.buffers += buffer.block.bytes();
+  for (const auto& [name, bytes] : buffers_.sizes()) use.buffers += bytes;
   use.weights = weights_.bytes();
   use.scratch = scratch_.bytes();
   use.staging = ring_.bytes() + opened_.bytes();

@@ -6,6 +6,7 @@
 
 #include "../native/core/device.h"
 #include "../native/core/profile.h"
+#include "buffers.h"
 #include "context.h"
 #include "op.h"
 #include "residency.h"
@@ -38,10 +39,6 @@ class CudaEngine : public Engine {
   Choices measured() const override { return tuner_.measured(); }
 
  private:
-  struct Buffer {
-    DeviceBlock block;
-    std::optional<DType> dtype;
-  };
   struct Step {
     Launch launch;
     Operands operands;
@@ -66,7 +63,6 @@ class CudaEngine : public Engine {
     cudaGraphExec_t graph = nullptr;
   };
 
-  Buffer& buffer_named(const std::string& name);
   void prepare(Compiled& compiled);
   void lay_out_ports(Compiled& compiled);
   void replace(DeviceBlock& block, const char* what, int64_t bytes);
@@ -86,7 +82,7 @@ class CudaEngine : public Engine {
   CardInfo card_;
   Tuner tuner_;
   DeviceWeights weights_;
-  std::map<std::string, Buffer> buffers_;
+  DeviceBuffers buffers_;
   DeviceBlock arena_, scratch_, ring_, opened_;  // the last two: see residency.h
   std::map<int, Compiled> programs_;
   int next_handle_ = 1;
