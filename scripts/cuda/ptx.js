@@ -13,19 +13,21 @@ const { execFileSync, spawnSync } = require('node:child_process')
 const fs = require('node:fs')
 const path = require('node:path')
 const { cflags, cudaSources, defines, ldflags, libraries, root, walk } = require('../sources')
-const { findNvcc, flags } = require('./nvcc')
+const { findNvcc, flags, hasKernels } = require('./nvcc')
 const { buildProgram, compile: compileHost, link, modified, out, ownSources, upToDate, withLock } = require('./sim')
 
 const folder = path.join(out, 'ptx')
 const tool = 'test/cuda/ptx'
 const functions = `${tool}/functions.cu`
 
+/** The test programs, but for those of a source without kernels. */
 function programs() {
   return ['', 'gemm', 'attention', 'kernels'].flatMap((group) =>
     fs
       .readdirSync(path.join(root, 'test/cuda', group))
       .filter((file) => file.endsWith('.cc'))
       .map((file) => path.posix.join(group, path.basename(file, '.cc')))
+      .filter((name) => ownSources(name).every((file) => !file.endsWith('.cu') || hasKernels(path.join(root, file))))
       .sort(),
   )
 }
