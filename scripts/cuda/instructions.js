@@ -14,9 +14,6 @@ const onTensorCores = [/^(attention|attention_dq|attention_dkv)</, /^(matmul|wei
 /** Products in f32 have no use for ldmatrix, but tiles come by cp.async all the same. */
 const byAsynchronousCopies = [...onTensorCores, /^(matmul|weight_grad)<.*TileShape<float,/]
 
-/** sinf and cosf keep an array there for arguments beyond 105615, which do not occur. */
-const withLocalMemory = [/^elementwise<.*TimestepSines</]
-
 /** A sentence for each thing that the rows' machine code should not have, or lacks. */
 function faults(rows, targets) {
   const disassembled = rows.filter((row) => row.instructions)
@@ -36,7 +33,6 @@ function faultsOf({ kernel, instructions }, target) {
   judge('HMMA', is(onTensorCores), 'the instruction of the tensor cores')
   judge('LDSM', is(onTensorCores), 'the instruction of ldmatrix')
   judge('LDGSTS', is(byAsynchronousCopies), 'the instruction of cp.async')
-  if (is(withLocalMemory)) return found
   judge('LDL', false, 'a read of local memory')
   judge('STL', false, 'a write to local memory')
   return found
