@@ -73,7 +73,7 @@ testNotEmulated('full training of UNet and text encoder from fresh weights lower
   rmSync(folder, { recursive: true })
 })
 
-test('the average of the weights follows them, and is what is saved', async (t) => {
+testNotEmulated('the average of the weights follows them, and is what is saved', async (t) => {
   const pipe = await open()
   const decay = 0.9
   const trainer = await createTrainer(pipe, {
@@ -110,9 +110,10 @@ test('training the VAE lowers its reconstruction error, and the pipeline sees th
   const before = await trainer.evaluate({ images, eps })
   const encodedBefore = await pipe.encodeImage(images)
   t.true(relativeL2(encodedBefore.mean.data, floats(tensors, 's0.mean')) < 1e-5)
-  for (let i = 0; i < 10; i++) await trainer.step({ images, eps })
+  const [steps, share] = testDevice === 'cuda-sim' ? [2, 0.99] : [10, 0.9]
+  for (let i = 0; i < steps; i++) await trainer.step({ images, eps })
   const after = await trainer.evaluate({ images, eps })
-  t.true(after.loss < before.loss * 0.9, `${before.loss} -> ${after.loss}`)
+  t.true(after.loss < before.loss * share, `${before.loss} -> ${after.loss}`)
   const encodedAfter = await pipe.encodeImage(images)
   t.true(relativeL2(encodedAfter.mean.data, encodedBefore.mean.data) > 1e-3)
   trainer.close()
