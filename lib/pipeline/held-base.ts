@@ -20,15 +20,16 @@ export interface HeldBase {
   onHost: ReadonlySet<string>
 }
 
+/** A device that shares the host's memory holds everything there, in full: nothing is opened or fetched. */
 export function heldBase(
   base: Pick<BaseModel, 'config'>,
   device: Pick<Device, 'memoryBudget'>,
   { basePrecision = 'full', baseOffload = 0 }: BaseOptions,
 ): HeldBase {
-  const shares = device.memoryBudget === undefined || baseOffload === 0
+  const offloads = device.memoryBudget !== undefined && baseOffload > 0
   return {
     precision: heldPrecision(device, basePrecision),
-    onHost: shares ? new Set() : weightsOnHost(surveyNetworks(base.config).requests, baseOffload),
+    onHost: offloads ? weightsOnHost(surveyNetworks(base.config).requests, baseOffload) : new Set(),
   }
 }
 
