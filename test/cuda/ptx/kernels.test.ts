@@ -1,77 +1,19 @@
-/** The PTX that nvcc makes of the kernels, executed on what the emulator's tests launch: the same bits everywhere. */
+/** The PTX that nvcc makes of all other kernels, executed on what the emulator's tests launch; and CUDA's own functions. */
 import { execFileSync } from 'node:child_process'
 import test from 'ava'
+import { haveNvcc, ptx, testFaults, testPrograms } from '../../helpers/ptx'
 
-interface Launch {
-  kernel: string
-  entry?: string
-  written?: number
-  different?: number
-  first?: string
-  error?: string
-}
-interface Row {
-  kernel: string
-  launches: number
-  written: number
-  different: number
-  first?: string
-}
-const ptx: {
-  check(name: string, edit?: (text: string) => string): { launches: Launch[]; unused: string[] }
-  compile(file: string): string
-  findNvcc(): string | null
-  functions: string
-  interpreter: object
-  programs(): string[]
-  summary(launches: Launch[]): Row[]
-} = require('../../../scripts/cuda/ptx')
 const { buildProgram }: { buildProgram(name: string, variant: object): string } = require('../../../scripts/cuda/sim')
 
-if (ptx.findNvcc() === null) {
-  test('nvcc is not here: nothing to check', (t) => {
-    t.log('nvcc was not found (PATH, CUDA_PATH, /usr/local/cuda): no PTX was checked')
-    t.pass()
-  })
-} else {
-  for (const name of ptx.programs()) {
-    test.serial(`${name}: the PTX leaves what the emulator leaves`, (t) => {
-      t.timeout(600_000)
-      const { launches, unused } = ptx.check(name)
-      const rows = ptx.summary(launches)
-      t.true(rows.length > 0)
-      for (const row of rows) {
-        t.is(row.first, undefined, row.kernel)
-        t.true(row.written > 0, `${row.kernel} writes nothing`)
-      }
-      const instances = `${rows.length} of ${rows.length + unused.length} instances of kernels`
-      t.log(`${instances}, ${launches.length} launches, the same bits`)
-    })
-  }
+if (haveNvcc()) {
+  testPrograms(ptx.programs().filter((name) => !/^(gemm|attention)\//.test(name)))
 
-  // A fault in the PTX is as good as one in the interpreter or the emulator: the two no longer agree.
-  const faults: [string, string, (text: string) => string][] = [
-    ['two registers of ldmatrix exchanged', 'gemm/matmul', (text) =>
-      text.replace(/(ldmatrix\S+ \{)(%r\d+), ?(%r\d+)/g, '$1$3, $2')],
-    ['ldmatrix without its transposition', 'gemm/weight_grad', (text) => text.replaceAll('x4.trans.', 'x4.')],
-    ['the registers of B in mma exchanged', 'attention/attention', (text) =>
-      text.replace(/(mma\.sync.*\}, \{.*\}, \{)(%r\d+), ?(%r\d+)\}/g, '$1$3, $2}')],
-    ['the halves of a packed pair exchanged', 'attention/attention', (text) =>
-      text.replace(/(cvt\.rn\.bf16x2\.f32 %r\d+), ?(%f\d+), ?(%f\d+)/g, '$1, $3, $2')],
-    ['copies that nobody waits for', 'gemm/weight_grad', (text) => text.replace(/cp\.async\.wait_group \d+;/g, '')],
+  testFaults([
     ['no barrier of the block', 'kernels/group_norm', (text) => text.replace(/bar\.sync\s+0;/g, '')],
     ['a shuffle in the other direction', 'kernels/layer_norm', (text) =>
       text.replaceAll('shfl.sync.bfly', 'shfl.sync.up')],
     ['a square root left out', 'kernels/adamw', (text) => text.replaceAll('sqrt.rn.f32', 'abs.f32')],
-  ]
-  for (const [what, name, edit] of faults) {
-    test.serial(`noticed: ${what}`, (t) => {
-      t.timeout(600_000)
-      const rows = ptx.summary(ptx.check(name, edit).launches).filter((row) => row.first !== undefined)
-      t.true(rows.length > 0)
-      t.log(rows[0]?.first)
-    })
-  }
+  ])
 
   test.serial('an opcode that is not known is named', (t) => {
     const { launches } = ptx.check('kernels/adamw', (text) => text.replaceAll('mul.rn.f32', 'mul.f32'))
