@@ -24,7 +24,7 @@ class BudgetScope {
   Budget* before_;
 };
 
-#if defined(__CUDACC__)
+#if defined(LORIKEET_CARD)
 
 class Context {
  public:
@@ -82,7 +82,7 @@ class Visible {
   Visible() = default;
   Visible(const Context& context, const OpRequest& request, const Operands& operands);
 
-#if defined(__CUDACC__)
+#if defined(LORIKEET_CARD)
   struct Scope {
     Scope(const Context&, const Visible&) {}
   };

@@ -3,6 +3,8 @@
 #include <utility>
 
 #include "divider.cuh"
+#include "launch.cuh"
+#include "numeric.cuh"
 
 namespace LORIKEET_CUDA {
 namespace {

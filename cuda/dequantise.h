@@ -4,8 +4,8 @@
 
 #include "../native/core/quantise.h"
 
-#include "launch.cuh"
-#include "numeric.cuh"
+#include "bf16.h"
+#include "runtime.h"
 
 namespace LORIKEET_CUDA {
 

@@ -3,13 +3,13 @@
 #include <fstream>
 
 #include "engine.h"
-#if !defined(__CUDACC__)
+#if !defined(LORIKEET_CARD)
 #include "sim/report.h"
 #endif
 
 namespace LORIKEET_CUDA {
 
-#if defined(__CUDACC__)
+#if defined(LORIKEET_CARD)
 
 constexpr const char* kName = "cuda";
 
@@ -121,7 +121,7 @@ int64_t free_memory() {
 
 // What it is, without making a context on a card: whoever lists devices must take nothing from those in use.
 static CardInfo look_at(int card) {
-#if !defined(__CUDACC__)
+#if !defined(LORIKEET_CARD)
   const Context context(card);
   const Context::Use use(context);
 #endif

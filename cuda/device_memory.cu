@@ -9,7 +9,7 @@ namespace LORIKEET_CUDA {
 void check(cudaError_t status, const char* doing) {
   if (status == cudaSuccess) return;
   std::string detail = cudaGetErrorString(status);
-#if !defined(__CUDACC__)
+#if !defined(LORIKEET_CARD)
   if (!last_fault().empty()) detail += ": " + last_fault();
 #endif
   fail(doing, ": ", detail);
@@ -89,7 +89,7 @@ void DeviceBlock::read(void* to, int64_t offset, int64_t count) const {
 }
 
 void DeviceBlock::open_to_all() {
-#if !defined(__CUDACC__)
+#if !defined(LORIKEET_CARD)
   sim::Machine& machine = sim::Machine::current();
   if (data_ && machine.mode() != sim::Mode::fast) machine.memory().open(data_);
 #endif

@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <string>
 
-#include "launch.cuh"
+#include "runtime.h"
 
 namespace LORIKEET_CUDA {
 

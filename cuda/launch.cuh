@@ -5,21 +5,16 @@
 #include <string>
 
 #include "memory.cuh"
+#include "runtime.h"
 
-#if defined(__CUDACC__)
-#include <cuda_runtime.h>
-#else
+#if !defined(__CUDACC__)
 #include <memory>
 #include <tuple>
-
-#include "sim/runtime.h"
 #endif
 
 namespace LORIKEET_CUDA {
 
 #if defined(__CUDACC__)
-
-using Stream = cudaStream_t;
 
 struct LaunchShape {
   dim3 grid, block;
@@ -47,9 +42,6 @@ void launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& 
 
 #else
 
-using namespace sim::runtime;
-using Stream = cudaStream_t;  // without one, launches run at once
-
 using sim::LaunchShape;
 
 template <typename... Parameters, typename... Arguments>
@@ -75,8 +67,5 @@ void launch(const char* name, void (*kernel)(Parameters...), const LaunchShape& 
 }
 
 #endif
-
-// Blocks of `size` that cover `count`.
-inline unsigned blocks_for(int64_t count, int64_t size) { return static_cast<unsigned>((count + size - 1) / size); }
 
 }  // namespace LORIKEET_CUDA

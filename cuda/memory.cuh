@@ -7,14 +7,13 @@
 #include <cstdint>
 #include <type_traits>
 
-// Both builds of one source may be linked into one addon, so each has a namespace of its own.
+#include "namespace.h"
+
 #if defined(__CUDACC__)
-#define LORIKEET_CUDA lorikeet::cuda
 #define LORIKEET_PRAGMA(words) _Pragma(#words)
 #define LORIKEET_UNROLL _Pragma("unroll")
 #define LORIKEET_UNROLL_BY(n) LORIKEET_PRAGMA(unroll n)
 #else
-#define LORIKEET_CUDA lorikeet::cuda_sim
 #include <cstring>
 
 #include "sim/device.h"

@@ -12,9 +12,9 @@
 
 #include "../native/core/checks.h"
 #include "../native/core/kernel.h"
+#include "bf16.h"
 #include "device_memory.h"
-#include "launch.cuh"
-#include "numeric.cuh"
+#include "runtime.h"
 #include "tuning.h"
 
 namespace LORIKEET_CUDA {

@@ -14,7 +14,7 @@ constexpr double kMillisecondsOfRound = 0.25;  // so that the clock's half a mic
 constexpr double kMostLaunches = 20;           // of a round
 constexpr double kHopeless = 2;                // times the best so far
 constexpr double kBetter = 0.98;               // times the fallback, which stays when others are no faster than that
-#if defined(__CUDACC__)
+#if defined(LORIKEET_CARD)
 constexpr int kRounds = 3;
 #else
 constexpr int kRounds = 0;  // the emulated clock tells the same time whenever it is asked

@@ -12,7 +12,7 @@
 
 #include "../native/core/device.h"
 #include "../native/core/kernel.h"
-#include "launch.cuh"
+#include "runtime.h"
 
 namespace LORIKEET_CUDA {
 

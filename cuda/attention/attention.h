@@ -2,8 +2,8 @@
 // pass computes the probabilities from (FlashAttention-2, arXiv 2307.08691). Sums are in f32; scores are never stored.
 #pragma once
 
-#include "../launch.cuh"
-#include "../numeric.cuh"
+#include "../bf16.h"
+#include "../runtime.h"
 
 namespace LORIKEET_CUDA {
 

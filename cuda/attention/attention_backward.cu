@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "../launch.cuh"
 #include "checks.h"
 #include "rows.cuh"
 

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "checks.h"
+#include "../launch.cuh"
 #include "simt.cuh"
 
 namespace LORIKEET_CUDA {

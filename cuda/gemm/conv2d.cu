@@ -2,6 +2,7 @@
 
 #include "im2col.cuh"
 #include "kernel.cuh"
+#include "low_rank.cuh"
 
 namespace LORIKEET_CUDA {
 namespace {

@@ -2,7 +2,7 @@
 // product, with x read through a moving window.
 #pragma once
 
-#include "../launch.cuh"
+#include "../runtime.h"
 #include "low_rank.h"
 
 namespace LORIKEET_CUDA {

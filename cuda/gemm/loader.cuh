@@ -15,11 +15,6 @@ struct Matrix {
   bool aligned;  // every row starts at a multiple of 16 bytes
 };
 
-template <typename T>
-bool aligned(const T* pointer, int64_t stride) {
-  return reinterpret_cast<uintptr_t>(pointer) % 16 == 0 && stride % kPerAccess<T> == 0;
-}
-
 // The tile of kRows x kColumns whose first element is (row, column) of the matrix, which may lie before its start.
 // Of an aligned matrix 16 bytes travel at a time, asynchronously: the caller commits and waits; `column` must be a
 // multiple of as many elements. Otherwise elements are read one by one.

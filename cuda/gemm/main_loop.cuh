@@ -24,8 +24,6 @@ struct Segment {
   bool aligned;      // every row of a and b, and every piece that a tile starts with, lies at a multiple of 16 bytes
 };
 
-constexpr int kMaxSegments = 48;  // parameters of a kernel may take 4 KB
-
 template <typename T>
 struct Segments {
   Segment<T> at[kMaxSegments];

@@ -1,6 +1,7 @@
 #include "matmul.h"
 
 #include "kernel.cuh"
+#include "low_rank.cuh"
 
 namespace LORIKEET_CUDA {
 namespace {

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "../launch.cuh"
+#include "../runtime.h"
 #include "low_rank.h"
 
 namespace LORIKEET_CUDA {

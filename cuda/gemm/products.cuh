@@ -2,6 +2,7 @@
 // f32; and where the sums are that it keeps in registers.
 #pragma once
 
+#include "choices.h"
 #include "tile.cuh"
 
 #if defined(__CUDACC__)
@@ -11,10 +12,6 @@
 #endif
 
 namespace LORIKEET_CUDA {
-
-// How b lies in memory. A weight [N, K] serves y = x W^T with k contiguous and dx = dy W with n contiguous (its rows
-// are then the reduction), so one copy of it is enough.
-enum class BLayout { k_contiguous, n_contiguous };
 
 // Sums: of one warp's tile, an array in registers.
 //   clear(sums), multiply(sums, factor)      a zero stays +0

@@ -25,8 +25,6 @@ struct TileShape {
   static_assert(kStages >= 2, "one tile is computed while another arrives");
 };
 
-enum class TileChoice { t128x128, t128x64, t64x64, t32x16 };
-
 // In bf16, on tensor cores, warps of 64 x 64 read shared memory least (4 mma for each ldmatrix); three stages of 16 KiB
 // let two blocks share a multiprocessor of 100 KiB. The smaller ones fill cards when the output is small. The last
 // serves the ranks of adapters, products that do nothing but read x: small blocks, much of it on the way.

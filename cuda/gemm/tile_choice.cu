@@ -1,6 +1,6 @@
 #include "tile_choice.h"
 
-#include "../launch.cuh"
+#include "../runtime.h"
 
 namespace LORIKEET_CUDA {
 namespace {

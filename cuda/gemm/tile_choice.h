@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "../../native/core/tensor.h"
-#include "tile.cuh"
+#include "choices.h"
 
 namespace LORIKEET_CUDA {
 

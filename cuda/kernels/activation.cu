@@ -1,5 +1,6 @@
 #include "activation.h"
 
+#include "../launch.cuh"
 #include "activation.cuh"
 
 namespace LORIKEET_CUDA {

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "../../native/core/ops/activation.h"
-#include "../launch.cuh"
-#include "../numeric.cuh"
+#include "../bf16.h"
+#include "../runtime.h"
 
 namespace LORIKEET_CUDA {
 

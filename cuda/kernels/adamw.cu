@@ -1,5 +1,7 @@
 #include "adamw.cuh"
 
+#include "../launch.cuh"
+
 namespace LORIKEET_CUDA {
 namespace {
 

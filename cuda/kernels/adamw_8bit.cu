@@ -1,5 +1,6 @@
 #include "adamw_8bit.h"
 
+#include "../launch.cuh"
 #include "adamw.cuh"
 
 namespace LORIKEET_CUDA {

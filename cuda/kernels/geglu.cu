@@ -1,5 +1,6 @@
 #include "geglu.h"
 
+#include "../launch.cuh"
 #include "activation.cuh"
 
 namespace LORIKEET_CUDA {

@@ -2,8 +2,8 @@
 // arXiv 2002.05202). Its gradient: dvalue = dy gelu(gate), dgate = dy value gelu'(gate).
 #pragma once
 
-#include "../launch.cuh"
-#include "../numeric.cuh"
+#include "../bf16.h"
+#include "../runtime.h"
 
 namespace LORIKEET_CUDA {
 

@@ -1,5 +1,6 @@
 #include "group_norm.h"
 
+#include "../launch.cuh"
 #include "../reduce.cuh"
 #include "activation.cuh"
 #include "group_norm.cuh"

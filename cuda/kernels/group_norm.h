@@ -2,8 +2,8 @@
 // nothing or SiLU (Wu and He 2018, arXiv 1803.08494). Three kernels: moments of blocks of rows, moments of groups, y.
 #pragma once
 
-#include "../launch.cuh"
-#include "../numeric.cuh"
+#include "../bf16.h"
+#include "../runtime.h"
 
 namespace LORIKEET_CUDA {
 

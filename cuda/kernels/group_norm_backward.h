@@ -6,8 +6,8 @@
 // of rows, means of groups, dx. dy and x are read twice and dx is written once.
 #pragma once
 
-#include "../launch.cuh"
-#include "../numeric.cuh"
+#include "../bf16.h"
+#include "../runtime.h"
 
 namespace LORIKEET_CUDA {
 

@@ -1,5 +1,7 @@
 #include "layer_norm.h"
 
+#include "../launch.cuh"
+#include "../numeric.cuh"
 #include "../reduce.cuh"
 
 namespace LORIKEET_CUDA {

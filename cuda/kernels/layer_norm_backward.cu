@@ -1,5 +1,6 @@
 #include "layer_norm_backward.h"
 
+#include "../numeric.cuh"
 #include "../reduce.cuh"
 #include "norm_gradients.cuh"
 

@@ -6,8 +6,8 @@
 // shape alone, then the blocks in their order. dy, x and dx are each moved once.
 #pragma once
 
-#include "../launch.cuh"
-#include "../numeric.cuh"
+#include "../bf16.h"
+#include "../runtime.h"
 
 namespace LORIKEET_CUDA {
 

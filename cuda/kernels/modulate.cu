@@ -1,5 +1,6 @@
 #include "modulate.h"
 
+#include "../numeric.cuh"
 #include "modulate.cuh"
 
 namespace LORIKEET_CUDA {

@@ -7,8 +7,8 @@
 // one size whatever the card, then over the parts in their order. Each tensor is moved once.
 #pragma once
 
-#include "../launch.cuh"
-#include "../numeric.cuh"
+#include "../bf16.h"
+#include "../runtime.h"
 
 namespace LORIKEET_CUDA {
 

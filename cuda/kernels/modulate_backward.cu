@@ -1,4 +1,5 @@
 #include "modulate.cuh"
+#include "../numeric.cuh"
 #include "modulate.h"
 #include "sum_rows.h"
 

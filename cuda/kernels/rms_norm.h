@@ -10,8 +10,8 @@
 // several.
 #pragma once
 
-#include "../launch.cuh"
-#include "../numeric.cuh"
+#include "../bf16.h"
+#include "../runtime.h"
 
 namespace LORIKEET_CUDA {
 

@@ -1,6 +1,8 @@
 #include "rotary_embedding.h"
 
+#include "../launch.cuh"
 #include "../memory.cuh"
+#include "../numeric.cuh"
 
 namespace LORIKEET_CUDA {
 namespace {

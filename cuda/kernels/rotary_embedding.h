@@ -2,8 +2,8 @@
 // (a, b) -> (a cos - b sin, b cos + a sin) (Su et al. 2021, arXiv 2104.09864). Backwards it is its own gradient.
 #pragma once
 
-#include "../launch.cuh"
-#include "../numeric.cuh"
+#include "../bf16.h"
+#include "../runtime.h"
 
 namespace LORIKEET_CUDA {
 

@@ -1,5 +1,8 @@
 #include "sum_rows.h"
 
+#include "../launch.cuh"
+#include "../numeric.cuh"
+
 namespace LORIKEET_CUDA {
 namespace {
 

@@ -1,8 +1,8 @@
 // sum_rows: rows in equal consecutive groups, each summed in f32: the gradient of a bias, or of a shift per sample.
 #pragma once
 
-#include "../launch.cuh"
-#include "../numeric.cuh"
+#include "../bf16.h"
+#include "../runtime.h"
 
 namespace LORIKEET_CUDA {
 

@@ -17,7 +17,7 @@ const path = require('node:path')
 const { root, cudaSources } = require('../sources')
 const { counted, readCompiler, readResources, readThreads, readableNames } = require('./figures')
 const { countInstructions, faults, findDisassembler } = require('./instructions')
-const { allTargets, codeArguments, findNvcc, flags, targetsOf } = require('./nvcc')
+const { allTargets, argumentsFor, findNvcc, hasKernels } = require('./nvcc')
 const { blocksPerMultiprocessor, compare, format, merge, parse } = require('./table')
 
 const tableFile = path.join(root, 'cuda/registers.txt')
@@ -70,7 +70,7 @@ async function compileAll(tools, { files, targets }) {
       console.log(`nvcc ${file} (${((Date.now() - started) / 1000).toFixed(1)} s)`)
       rows.push(...found.rows)
       bytes += found.bytes
-      compiler = found.compiler
+      compiler = found.compiler ?? compiler
     }
   }
   await Promise.all(Array.from({ length: os.availableParallelism() }, worker))
@@ -81,16 +81,17 @@ async function compile({ nvcc, disassembler }, file, targets) {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'lorikeet-cuda-'))
   try {
     const object = path.join(folder, 'kernels.o')
-    const kept = ['--keep', '--keep-dir', folder]
-    const codes = codeArguments(targetsOf(path.join(root, file), targets))
-    const arguments_ = [...flags, '-DNDEBUG', '-Xptxas=-v', ...codes, ...kept]
-    const said = await run(nvcc, [...arguments_, '-c', path.join(root, file), '-o', object], `${file} does not compile`)
+    const source = path.join(root, file)
+    const arguments_ = [...argumentsFor(source, targets), '-Xptxas=-v', '--keep', '--keep-dir', folder]
+    const said = await run(nvcc, [...arguments_, '-c', source, '-o', object], `${file} does not compile`)
+    const bytes = fs.statSync(object).size
+    if (!hasKernels(source)) return { rows: [], bytes }
     const ptxName = fs.readdirSync(folder).find((name) => name.endsWith('.ptx'))
     const ptx = fs.readFileSync(path.join(folder, ptxName), 'utf8')
     const threads = readThreads(ptx)
-    const counts = disassembler && threads.size > 0 ? await countInstructions(disassembler, object) : null
+    const counts = disassembler ? await countInstructions(disassembler, object) : null
     const rows = makeRows(file, readResources(said), threads, counts)
-    return { rows, bytes: fs.statSync(object).size, compiler: readCompiler(ptx) }
+    return { rows, bytes, compiler: readCompiler(ptx) }
   } finally {
     fs.rmSync(folder, { recursive: true, force: true })
   }

@@ -7,7 +7,7 @@ const path = require('node:path')
 const allTargets = ['80', '86', '89', '90', '120']
 
 // No contraction of a * b + c: a kernel rounds where its source says, and where the emulator does.
-const flags = ['-std=c++17', '-O3', '-fmad=false']
+const flags = ['-std=c++17', '-O3', '-fmad=false', '-DLORIKEET_CARD']
 
 /** Path of nvcc; null where there is none, or when LORIKEET_CUDA=off says that nobody wants it. */
 function findNvcc() {
@@ -58,10 +58,7 @@ function codeArguments(targets) {
   return code.flatMap(([target, kind]) => ['-gencode', `arch=compute_${target},code=${kind}`])
 }
 
-/**
- * Whether a source, or something that it includes by a path, has kernels. Without, nvcc makes the same object for one
- * target as for all of them.
- */
+/** Whether a source, or something that it includes by a path, has kernels. */
 function hasKernels(file, seen = new Set()) {
   if (seen.has(file) || !fs.existsSync(file)) return false
   seen.add(file)
@@ -71,8 +68,9 @@ function hasKernels(file, seen = new Set()) {
   return included.some((other) => hasKernels(other, seen))
 }
 
-function targetsOf(file, targets) {
-  return hasKernels(file) ? targets : targets.slice(0, 1)
+/** How to compile a source. Without kernels it is one for the host compiler, and takes a fifth of the time. */
+function argumentsFor(file, targets) {
+  return [...flags, '-DNDEBUG', ...(hasKernels(file) ? codeArguments(targets) : ['-x', 'c++'])]
 }
 
 /** One line: what a build will do about CUDA. */
@@ -92,4 +90,4 @@ function libraryFolder(nvcc) {
   throw new Error(`libcudart_static.a was not found below ${top}: install the CUDA toolkit's runtime library`)
 }
 
-module.exports = { allTargets, flags, findNvcc, chosenTargets, codeArguments, hasKernels, targetsOf, libraryFolder, describeCuda }
+module.exports = { allTargets, flags, findNvcc, chosenTargets, codeArguments, hasKernels, argumentsFor, libraryFolder, describeCuda }

@@ -10,7 +10,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { root, cudaSources } = require('../sources')
-const { flags, findNvcc, chosenTargets, codeArguments, targetsOf, libraryFolder } = require('./nvcc')
+const { argumentsFor, findNvcc, chosenTargets, codeArguments, libraryFolder } = require('./nvcc')
 
 const out = path.join(root, 'build', 'cuda')
 const objectOf = (file) => path.join(out, `${file.slice('cuda/'.length).replaceAll('/', '_')}.o`)
@@ -41,13 +41,11 @@ function forget(codes) {
 
 function compile(nvcc, targets, file) {
   const object = objectOf(file)
-  const codes = codeArguments(targetsOf(path.join(root, file), targets))
   const started = Date.now()
   const host = ['-fPIC', '-fvisibility=hidden', '-Wall', '-Wno-unused-function'].join(',')
-  const arguments_ = [...flags, ...codes, '-Xcompiler', host, '-DNDEBUG', '-MD', '-MF', `${object}.d`]
-  const child = spawn(nvcc, [...arguments_, '-c', path.join(root, file), '-o', `${object}.new`], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
+  const source = path.join(root, file)
+  const arguments_ = [...argumentsFor(source, targets), '-Xcompiler', host, '-MD', '-MF', `${object}.d`]
+  const child = spawn(nvcc, [...arguments_, '-c', source, '-o', `${object}.new`], { stdio: ['ignore', 'inherit', 'inherit'] })
   return new Promise((resolve, reject) => {
     child.on('error', reject)
     child.on('close', (status) => {

@@ -25,7 +25,7 @@ class Tree {
     for (const name of ['cuda/attention', 'bin', 'recorded']) mkdirSync(join(this.folder, name), { recursive: true })
     cpSync(join(root, 'scripts'), join(this.folder, 'scripts'), { recursive: true })
     cpSync(join(root, 'test/fixtures/nvcc'), join(this.folder, 'recorded'), { recursive: true })
-    writeFileSync(join(this.folder, source), '')
+    writeFileSync(join(this.folder, source), '__global__ void kernel() {}\n')
     for (const [name, script] of Object.entries({ nvcc, cuobjdump })) {
       const file = join(this.folder, 'bin', name)
       writeFileSync(file, `#!/bin/sh\n${script.replaceAll('RECORDED', join(this.folder, 'recorded'))}\n`)
@@ -75,7 +75,7 @@ test('a kernel that takes other registers than before is a failure with its name
 
 test('figures of another nvcc are no failure, but update only as a whole', (t) => {
   const tree = new Tree(t)
-  writeFileSync(join(tree.folder, 'cuda/attention/other.cu'), '')
+  writeFileSync(join(tree.folder, 'cuda/attention/other.cu'), '__global__ void other() {}\n')
   t.is(tree.compile(['--update']).status, 0)
   tree.edit('recorded/attention_backward.ptxas.txt', /Used 229 registers/, 'Used 231 registers')
   tree.edit('recorded/attention_backward.ptx', /release 13\.0/, 'release 12.8')
