@@ -36,6 +36,8 @@ const fields = [
   ['gradientAccumulationSteps', 'ss_gradient_accumulation_steps', 'int'],
   ['cacheLatents', 'ss_cache_latents', 'bool'],
   ['mixedPrecision', 'ss_mixed_precision', 'text'],
+  ['fp8Base', 'ss_fp8_base', 'bool'],
+  ['basePrecision', 'ss_base_precision', 'text'], // ours: sd-scripts knows fp8 only
   ['scheduler', 'ss_lr_scheduler', 'text'],
   ['warmupSteps', 'ss_lr_warmup_steps', 'int'],
   ['optimizer', 'ss_optimizer', 'text'],

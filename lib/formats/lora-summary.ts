@@ -18,6 +18,8 @@ export interface LoraSummary {
   resolution?: string
   clipSkip?: number
   predictionType?: 'epsilon' | 'v_prediction'
+  /** Of the base's weights while it was trained, where they were kept in fewer bits: `nf4`. */
+  basePrecision?: string
   /** The author's own trigger words, from modelspec. */
   triggerPhrase?: string
   /** Tags by falling count, over all folders. */
@@ -48,6 +50,7 @@ export function summariseMetadata(metadata: Readonly<Record<string, string>>): L
     resolution: text('modelspec.resolution', 'ss_resolution'),
     clipSkip: number('ss_clip_skip', 'modelspec.encoder_layer'),
     predictionType: prediction === undefined ? undefined : /^v/.test(prediction) ? 'v_prediction' : 'epsilon',
+    basePrecision: text('ss_base_precision') ?? (metadata.ss_fp8_base === 'True' ? 'fp8' : undefined),
     triggerPhrase: text('modelspec.trigger_phrase'),
     tags: countTags(json(metadata.ss_tag_frequency)),
   }

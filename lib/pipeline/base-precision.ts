@@ -31,6 +31,13 @@ export function heldPrecision(device: Pick<Device, 'memoryBudget'>, precision: B
   return device.memoryBudget === undefined ? 'full' : precision
 }
 
+/** A device's own notes, and what it makes of a precision that is asked for. */
+export function notesOn(device: Device, precision: BasePrecision): string[] {
+  if (heldPrecision(device, precision) === precision) return device.notes
+  const text = `base_precision ${precision} saves no memory here: ${device.name} computes with its numbers and holds them in full`
+  return [...device.notes, text]
+}
+
 /** Where one thing ends and the next may begin in a card's memory. */
 export const roundedBytes = (bytes: number) => Math.ceil(bytes / 256) * 256
 

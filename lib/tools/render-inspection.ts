@@ -48,12 +48,13 @@ function renderLora(lora: LoraInspection): string[] {
 }
 
 function trained({ summary }: LoraInspection): string {
-  const { steps, epoch, images, resolution } = summary
+  const { steps, epoch, images, resolution, basePrecision } = summary
   const parts = [
     steps !== undefined && `${steps} steps`,
     epoch !== undefined && `${epoch} epochs`,
     images !== undefined && `${images} images`,
     resolution !== undefined && resolution,
+    basePrecision !== undefined && `on a base in ${basePrecision}`,
   ]
   return parts.filter(Boolean).join(', ')
 }

@@ -1,7 +1,7 @@
 /** A whole training run: from a recipe to a LoRA file. Everything is a function of the recipe and the step. */
 import { LorikeetError } from '../base/errors'
 import type { Batch } from '../dataset'
-import { heldPrecision } from '../pipeline/base-precision'
+import { notesOn } from '../pipeline/base-precision'
 import type { Device } from '../pipeline/device'
 import { loadPipeline, type Pipeline } from '../pipeline/pipeline'
 import type { Recipe } from '../recipe'
@@ -39,7 +39,7 @@ export async function trainRecipe(recipe: Recipe, options: TrainOptions): Promis
   const paths = runPaths(recipe.output)
   if (recipe.samples) checkPrompts(recipe.samples)
   if (!options.resume && !options.overwrite) refuseExisting(paths)
-  for (const text of notes(device, recipe)) onEvent({ kind: 'note', text })
+  for (const text of notesOn(device, recipe.base_precision)) onEvent({ kind: 'note', text })
   const pipe = await loadPipeline(recipe.base, {
     device,
     onProgress: ({ network, done, total }) =>
@@ -81,12 +81,6 @@ export async function trainRecipe(recipe: Recipe, options: TrainOptions): Promis
     trainer?.close()
     pipe.close()
   }
-}
-
-function notes(device: Device, { base_precision: precision }: Recipe): string[] {
-  if (heldPrecision(device, precision) === precision) return device.notes
-  const text = `base_precision ${precision} saves no memory here: ${device.name} computes with its numbers and holds them in full`
-  return [...device.notes, text]
 }
 
 /** Before the first step there is nothing to save: what was cached stays. */

@@ -52,6 +52,8 @@ export function runMetadata(source: MetadataSource, step: number): Record<string
     gradientAccumulationSteps: train.gradient_accumulation,
     cacheLatents: train.vae_lr === 0,
     mixedPrecision: device.computeDtype === 'bf16' ? 'bf16' : 'no',
+    fp8Base: recipe.base_precision === 'fp8',
+    basePrecision: recipe.base_precision === 'full' ? undefined : recipe.base_precision,
     scheduler: recipe.lr_schedule.kind,
     warmupSteps: warmupSteps(recipe, length.steps),
     optimizer: `${optimizer.kind}(betas=${JSON.stringify(optimizer.betas)},eps=${optimizer.eps},weight_decay=${optimizer.weight_decay})`,

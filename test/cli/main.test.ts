@@ -81,6 +81,8 @@ test.serial('plan says what a run takes, and exits with 4 when that is not there
   t.is(fits.code, 0)
   t.regex(fits.out, /intermediates +[\d.]+ MiB/)
   t.regex(fits.out, /It fits: [\d.]+ MiB of 1\.00 GiB/)
+  const stored = await runCli(['plan', file, '--budget', '1GiB', '--set', 'base_precision=nf4', ...small])
+  t.regex(stored.err, /Note: base_precision nf4 saves no memory here: cpu computes/)
   const tight = await runCli(['plan', file, '--budget', '5MiB', '--json', ...small])
   t.is(tight.code, 4)
   const records = tight.out

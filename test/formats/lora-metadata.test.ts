@@ -157,6 +157,11 @@ test('what was written is read back, and so is what other tools write', t => {
   const training = '{"step": 20, "epoch": 1}'
   const toolkit = summariseMetadata({ ss_base_model_version: 'sd_1.5', training_info: training, name: 'x' })
   t.like(toolkit, { family: 'sd15', steps: 20, epoch: 1, title: 'x' })
+  t.is(summariseMetadata({ ss_fp8_base: 'True' }).basePrecision, 'fp8') // sd-scripts
+  const stored = buildLoraMetadata({ ...minimal, fp8Base: false, basePrecision: 'nf4' })
+  t.is(stored.ss_fp8_base, 'False')
+  t.is(summariseMetadata(stored).basePrecision, 'nf4')
+  t.is(summariseMetadata(buildLoraMetadata(minimal)).basePrecision, undefined)
   t.deepEqual(summariseMetadata({ ss_tag_frequency: '{', ss_network_dim: 'Dynamic', ss_steps: 'None' }).tags, [])
 })
 

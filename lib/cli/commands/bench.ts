@@ -4,6 +4,7 @@ import { writeFileAtomic } from '../../base/atomic-file'
 import { LorikeetError } from '../../base/errors'
 import { formatBytes } from '../../base/units'
 import { latentDownscale } from '../../models/families/sd15'
+import { notesOn } from '../../pipeline/base-precision'
 import type { Device } from '../../pipeline/device'
 import { drawBenchmarks } from '../../train/benchmark-chart'
 import { benchmarkStep, type Benchmark, type BenchmarkOptions, type OpProfile } from '../../train/benchmark'
@@ -41,7 +42,7 @@ async function run(args: Arguments): Promise<void> {
   const ranks = checkArguments(args)
   const { size, batch } = args
   const device = deviceFrom(args)
-  for (const note of device.notes) renderer.say(note)
+  for (const note of notesOn(device, args['base-precision'])) renderer.say(note)
   const heading = `${args.base}, ${size}x${size}, batch ${batch}, ${device.computeDtype}, on ${device.name} (${device.description})`
   renderer.print(heading, { event: 'bench', base: args.base, size, batch, device: device.name, description: device.description, dtype: device.computeDtype })
 

@@ -7,6 +7,7 @@ import { samplers } from '../../diffusion/samplers'
 import { generate, type Generated, type GenerateOptions } from '../../generate/generate'
 import { findLoras, parseLoraOption, resolvePrompt } from '../../generate/loras'
 import { grid, writePng } from '../../generate/png'
+import { notesOn } from '../../pipeline/base-precision'
 import type { Values } from '../../pipeline/images'
 import { loadPipeline, type Pipeline } from '../../pipeline/pipeline'
 import type { LoraUse } from '../../pipeline/runtime'
@@ -58,7 +59,7 @@ async function run(args: Arguments): Promise<void> {
   checkFolder(args)
   const jobs = planJobs(args)
   const device = deviceFrom(args)
-  for (const note of device.notes) renderer.say(note)
+  for (const note of notesOn(device, args['base-precision'])) renderer.say(note)
   const pipe = await loadPipeline(args.base, {
     device,
     ...baseOptionsFrom(args),

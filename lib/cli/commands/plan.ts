@@ -4,6 +4,7 @@ import { LorikeetError } from '../../base/errors'
 import { formatBytes } from '../../base/units'
 import { renderReport } from '../../dataset'
 import { openBaseModel } from '../../pipeline/base-model'
+import { notesOn } from '../../pipeline/base-precision'
 import type { Device } from '../../pipeline/device'
 import { readRecipe } from '../../recipe'
 import { prepareData } from '../../train/prepare'
@@ -21,6 +22,7 @@ export const planCommand = defineCommand<RecipeArguments>({
     const recipe = readRecipe(args.recipe, args.set)
     const base = openBaseModel(recipe.base)
     const device = planningDevice(args, renderer)
+    for (const note of notesOn(device, recipe.base_precision)) renderer.say(`Note: ${note}`)
     const budget = args.budget === undefined ? memoryLimit(device) : parseBytes('--budget', args.budget)
     const { memory } = await prepareData({ base, device, tokenize: (text) => base.tokenizer.tokenize(text) }, recipe, {
       budget,
