@@ -126,7 +126,9 @@ void Block::copy_async(Thread& thread, const Region* to_region, void* to, const 
         raise(conflict, thread, element(buffer.name, conflict.offset / buffer.element_bytes), Touch::read, site);
       }
       buffer.read.add(offset, bytes);
-      thread.log.push_back({site, record_address(buffer, offset), static_cast<uint8_t>(bytes), AccessRecord::load});
+      thread.log.push_back({site, record_address(buffer, offset), static_cast<uint8_t>(bytes), AccessRecord::copy});
+    } else {
+      thread.log.push_back({site, 0, 0, AccessRecord::copy});  // so that those after it meet their like of other lanes
     }
   }
   thread.copies.push_back({at, static_cast<const char*>(from), bytes, width});

@@ -14,20 +14,17 @@ void add(GlobalTraffic& total, const GlobalTraffic& request) {
   total.bytes += request.bytes;
 }
 
-void count_global_request(const AccessRecord* lanes, int count, Counters& counters) {
-  uint64_t begins[32];
-  const uint64_t width = lanes[0].bytes;
-  for (int i = 0; i < count; i++) begins[i] = lanes[i].address;
-  std::sort(begins, begins + count);
+void count_global_request(AccessRecord* lanes, int count, Counters& counters) {
+  std::sort(lanes, lanes + count, [](const auto& a, const auto& b) { return a.address < b.address; });
   GlobalTraffic request;
   request.requests = 1;
   uint64_t counted_sectors = 0, counted_bytes = 0;  // up to these ends everything is counted
   for (int i = 0; i < count; i++) {
-    const uint64_t end = begins[i] + width;
-    const uint64_t first = std::max(begins[i] / 32, counted_sectors), last = (end - 1) / 32 + 1;
+    const uint64_t begin = lanes[i].address, end = begin + lanes[i].bytes;
+    const uint64_t first = std::max(begin / 32, counted_sectors), last = (end - 1) / 32 + 1;
     if (last > first) request.sectors += last - first;
     counted_sectors = std::max(counted_sectors, last);
-    const uint64_t from = std::max(begins[i], counted_bytes);
+    const uint64_t from = std::max(begin, counted_bytes);
     if (end > from) request.bytes += end - from;
     counted_bytes = std::max(counted_bytes, end);
   }
@@ -139,8 +136,9 @@ void count_requests(std::vector<AccessRecord>* const* lanes, int count, Counters
       while (next[lane] < records.size() && records[next[lane]].kind == AccessRecord::counted) next[lane]++;
       for (size_t i = next[lane]; i < records.size(); i++) {
         AccessRecord& record = records[i];
-        if (record.site != pattern.site || record.kind != pattern.kind || record.bytes != pattern.bytes) continue;
-        members[n++] = record;
+        if (record.site != pattern.site || record.kind != pattern.kind) continue;
+        if (record.kind != AccessRecord::copy && record.bytes != pattern.bytes) continue;
+        if (record.bytes > 0) members[n++] = record;
         record.kind = AccessRecord::counted;
         break;
       }
@@ -149,7 +147,7 @@ void count_requests(std::vector<AccessRecord>* const* lanes, int count, Counters
       uint64_t addresses[32] = {};
       for (int i = 0; i < n; i++) addresses[i] = members[i].address;
       count_shared_request(addresses, n, pattern.bytes, pattern.site, counters);
-    } else {
+    } else if (n > 0) {
       count_global_request(members, n, counters);
     }
   }

@@ -53,7 +53,7 @@ struct Counters {
 
 // One access of one lane, kept until the warp's request can be put together.
 struct AccessRecord {
-  enum Kind : uint8_t { load, store, shared, counted };
+  enum Kind : uint8_t { load, store, copy, shared, counted };  // copy: cp.async, of other bytes in each lane, or of none
   Site site;
   uint64_t address = 0;
   uint8_t bytes = 0;

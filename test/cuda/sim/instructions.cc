@@ -151,6 +151,17 @@ void test_counting(Json& line, int distance, int pitch) {
   line.raw("counters", json_of(sim::Machine::current().counters().at("strided")));
 }
 
+// Half of the lanes have nothing to copy the first time, and 16 bytes the second time as all others.
+void copies(Global<const float> data) {
+  const Shared<float> tile = dynamic_shared<float>("tile", 0, 2 * 128);
+  for (int i = 0; i < 2; i++) {
+    const int piece = i == 0 ? lane() / 2 : 32 + lane();
+    copy_async(tile + (i * 32 + lane()) * 4, data + piece * 4, i == 0 && lane() % 2 == 1 ? 0 : 16);
+  }
+  commit_async();
+  wait_async<0>();
+}
+
 void all() {
   const auto error = [](const char* name, double (*run)()) {
     for (Mode mode : {Mode::strict, Mode::fast}) check(name, mode, [&](Json& line) { line.number("error", run()); });
@@ -178,6 +189,11 @@ void all() {
     line.number("wrong", wrong);
   });
   check("contiguous, conflicts", Mode::strict, [](Json& line) { test_counting(line, 1, 32); });
+  check("copies", Mode::strict, [](Json& line) {
+    DeviceArray<float> data("data", 256, sim::Rights::read);
+    launch("copies", &copies, {dim3(1), dim3(32), 2 * 128 * 4}, Stream(), data.data());
+    line.raw("counters", json_of(sim::Machine::current().counters().at("copies")));
+  });
   check("strided, padded", Mode::strict, [](Json& line) { test_counting(line, 32, 33); });
 }
 

@@ -55,6 +55,13 @@ test('sectors, bytes and bank conflicts are counted as the hardware would serve 
   t.is(strided.conflictFactor, 1)
 })
 
+test('the copies of a warp belong together by their turn, also where some lanes copy nothing', (t) => {
+  const { loadBytes, loadSectors, sectorFactor } = named('copies')[0]!.counters!
+  t.is(loadBytes, 16 * 16 + 32 * 16)
+  t.is(loadSectors, 8 + 16)
+  t.is(sectorFactor, 1)
+})
+
 test('the roofline is the time of the busiest unit', (t) => {
   const { roofline, dramReadBytes, dramWrittenBytes } = named('contiguous, conflicts')[0]!.counters!
   const card = roofline['RTX 3060 12GB']!
