@@ -15,7 +15,7 @@ struct Operands {
   Global<const T> x, shift;
   Global<const float> gamma, beta;
   Global<T> y;
-  Global<float> stats, partial;  // partial: [samples, row blocks, groups, 2], mean and squared distances
+  Global<float> stats, partial;  // partial: [samples, groups, row blocks, 2], mean and squared distances
   int rows, channels, groups;
   float eps;
 };
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(kThreads) group_norm_moments_kernel(Operands<T
     }
     total = warp_moments(total);
     if (lane == 0) {
-      const int64_t at = (static_cast<int64_t>(block.sample) * gridDim.x + blockIdx.x) * o.groups + group;
+      const int64_t at = (static_cast<int64_t>(block.sample) * o.groups + group) * gridDim.x + blockIdx.x;
       store_vector(o.partial, 2 * at, Vector<float, 2>{{total.mean, total.squares}});
     }
   }
@@ -77,13 +77,12 @@ __global__ void __launch_bounds__(kThreads) group_norm_stats_kernel(Operands<T> 
   const int index = static_cast<int>(blockIdx.x) * (kThreads / 32) + static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   if (index >= samples * o.groups) return;
-  const int sample = index / o.groups, group = index % o.groups, width = o.channels / o.groups;
+  const int width = o.channels / o.groups;
   Moments total = {0.0f, 0.0f, 0.0f};
   for (int block = lane; block < blocks; block += 32) {
     const int left = o.rows - block * kBlockRows;
     const float count = static_cast<float>((left < kBlockRows ? left : kBlockRows) * width);
-    const Vector<float, 2> part =
-        load_vector<2>(o.partial, 2 * ((static_cast<int64_t>(sample) * blocks + block) * o.groups + group));
+    const Vector<float, 2> part = load_vector<2>(o.partial, 2 * (static_cast<int64_t>(index) * blocks + block));
     total = combine(total, {count, part[0], part[1]});
   }
   total = warp_moments(total);
@@ -93,9 +92,9 @@ __global__ void __launch_bounds__(kThreads) group_norm_stats_kernel(Operands<T> 
   }
 }
 
-// Three blocks a multiprocessor are plenty; left to itself, ptxas saves registers until some of them spill.
+// Two blocks a multiprocessor are plenty; left to itself, ptxas saves registers until some of them spill.
 template <typename T, int kWidth, bool kSilu>
-__global__ void __launch_bounds__(kThreads, 3) group_norm_apply_kernel(Operands<T> o) {
+__global__ void __launch_bounds__(kThreads, 2) group_norm_apply_kernel(Operands<T> o) {
   const BlockRows block(o.rows, o.channels);
   const Share<kWidth> share(o.channels);
   if (share.row_lane >= share.row_lanes) return;
@@ -154,8 +153,8 @@ int64_t group_norm_workspace(int samples, int rows, int groups) {
 template <typename T>
 void launch_group_norm(const GroupNorm<T>& p, Stream stream) {
   if (p.samples == 0 || p.rows == 0) return;
-  if (p.channels % kPerAccess<T> == 0 && aligned(p.x, p.gamma, p.beta, p.shift, p.y)) {
-    start<T, kPerAccess<T>>(p, stream);
+  if (p.channels % kWide == 0 && aligned(p.x, p.gamma, p.beta, p.shift, p.y)) {
+    start<T, kWide>(p, stream);
   } else {
     start<T, 1>(p, stream);
   }

@@ -15,7 +15,7 @@ struct Operands {
   Global<const T> dy, x, shift;
   Global<const float> gamma, beta, stats;
   Global<T> dx;
-  // of blocks of rows: [samples, row blocks, groups, 2], or null; [samples, row blocks, 2, channels], or null
+  // of blocks of rows: [samples, groups, row blocks, 2], or null; [samples, row blocks, 2, channels], or null
   Global<float> group_sums, channel_sums;
   Global<float> means;  // [samples, groups, 2]: of gamma du and gamma du z, over std
   int rows, channels, groups;
@@ -98,7 +98,9 @@ __global__ void __launch_bounds__(kThreads) group_norm_backward_sums_kernel(Oper
     }
     du = warp_sum(du);
     duz = warp_sum(duz);
-    if (lane == 0) store_vector(o.group_sums, 2 * (index * o.groups + group), Vector<float, 2>{{du, duz}});
+    if (lane > 0) continue;
+    const int64_t at = (static_cast<int64_t>(block.sample) * o.groups + group) * gridDim.x + blockIdx.x;
+    store_vector(o.group_sums, 2 * at, Vector<float, 2>{{du, duz}});
   }
 }
 
@@ -108,11 +110,9 @@ __global__ void __launch_bounds__(kThreads) group_norm_backward_means_kernel(Ope
   const int index = static_cast<int>(blockIdx.x) * (kThreads / 32) + static_cast<int>(threadIdx.x) / 32;
   const int lane = static_cast<int>(threadIdx.x) % 32;
   if (index >= samples * o.groups) return;
-  const int sample = index / o.groups, group = index % o.groups;
   float du = 0.0f, duz = 0.0f;
   for (int block = lane; block < blocks; block += 32) {
-    const Vector<float, 2> part =
-        load_vector<2>(o.group_sums, 2 * ((static_cast<int64_t>(sample) * blocks + block) * o.groups + group));
+    const Vector<float, 2> part = load_vector<2>(o.group_sums, 2 * (static_cast<int64_t>(index) * blocks + block));
     du += part[0];
     duz += part[1];
   }
@@ -126,7 +126,7 @@ __global__ void __launch_bounds__(kThreads) group_norm_backward_means_kernel(Ope
 }
 
 template <typename T, int kWidth, bool kSilu>
-__global__ void __launch_bounds__(kThreads) group_norm_backward_apply_kernel(Operands<T> o) {
+__global__ void __launch_bounds__(kThreads, 1) group_norm_backward_apply_kernel(Operands<T> o) {
   const BlockRows block(o.rows, o.channels);
   const Share<kWidth> share(o.channels);
   if (share.row_lane >= share.row_lanes) return;
@@ -207,8 +207,8 @@ int64_t group_norm_backward_workspace(int samples, int rows, int channels, int g
 template <typename T>
 void launch_group_norm_backward(const GroupNormBackward<T>& p, Stream stream) {
   if (p.samples == 0 || p.rows == 0 || p.channels == 0) return;
-  if (p.channels % kPerAccess<T> == 0 && aligned(p.dy, p.x, p.gamma, p.beta, p.shift, p.dx)) {
-    return start_for_activation<kPerAccess<T>>(p, stream);
+  if (p.channels % kWide == 0 && aligned(p.dy, p.x, p.gamma, p.beta, p.shift, p.dx)) {
+    return start_for_activation<kWide>(p, stream);
   }
   start_for_activation<1>(p, stream);
 }

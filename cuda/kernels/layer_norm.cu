@@ -1,13 +1,11 @@
 #include "layer_norm.h"
 
-#include "../launch.cuh"
-#include "../numeric.cuh"
-#include "../reduce.cuh"
+#include "layer_norm.cuh"
 
 namespace LORIKEET_CUDA {
 namespace {
 
-constexpr int kWarps = 4;  // rows of a block
+using namespace layer_norm;
 
 template <typename T>
 struct Operands {
@@ -15,73 +13,75 @@ struct Operands {
   Global<const float> gamma, beta;
   Global<T> y;
   Global<float> stats;
+  int rows, columns, block_rows;
+  float eps;
 };
 
-// Without gamma or beta (blocks of the DiT family) what a norm of ones and zeros gives.
-__device__ __forceinline__ Vector<float, 4> load_parameters(Global<const float> from, int column, float absent) {
-  return from ? load_vector<4>(from, column) : Vector<float, 4>{{absent, absent, absent, absent}};
-}
-
-// One warp a row, which stays in registers: kAccesses pieces of 16 bytes a lane. columns is a multiple of a piece.
-template <typename T, int kAccesses>
-__global__ void __launch_bounds__(kWarps * 32) layer_norm_kernel(Operands<T> o, int rows, int columns, float eps) {
-  constexpr int kWidth = kPerAccess<T>;
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int row = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
-  if (row >= rows) return;
-  const int64_t start = static_cast<int64_t>(row) * columns;
-
-  Vector<T, kWidth> x[kAccesses];
-  float sum = 0.0f;
-  LORIKEET_UNROLL for (int i = 0; i < kAccesses; i++) {
-    const int column = (i * 32 + lane) * kWidth;
-    if (column >= columns) continue;
-    x[i] = load_vector<kWidth>(o.x, start + column);
-    LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) sum += to_float(x[i][e]);
+// columns is a multiple of kWidth.
+template <typename T>
+__global__ void __launch_bounds__(kMaxThreads) layer_norm_kernel(Operands<T> o) {
+  LORIKEET_SHARED_ARRAY(float, stage, 2 * kStage<kRows>);
+  const int column = static_cast<int>(threadIdx.x) * kWidth;
+  const bool inside = column < o.columns;
+  Vector<float, 4> gamma{}, beta{};
+  if (inside) {
+    gamma = load_parameters(o.gamma, column, 1.0f);
+    beta = load_parameters(o.beta, column, 0.0f);
   }
-  const float mean = warp_sum(sum) / columns;
-  float squares = 0.0f;
-  LORIKEET_UNROLL for (int i = 0; i < kAccesses; i++) {
-    if ((i * 32 + lane) * kWidth >= columns) continue;
-    LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) {
-      const float distance = to_float(x[i][e]) - mean;
-      squares += distance * distance;
+  const int first = static_cast<int>(blockIdx.x) * o.block_rows;
+  const int end = first + o.block_rows < o.rows ? first + o.block_rows : o.rows;
+  for (int row = first; row < end; row += kRows) {
+    Vector<T, kWidth> x[kRows] = {};
+    float sums[kRows] = {}, mean[kRows];
+    LORIKEET_UNROLL for (int r = 0; r < kRows; r++) {
+      if (!inside || row + r >= end) continue;
+      x[r] = load_vector<kWidth>(o.x, static_cast<int64_t>(row + r) * o.columns + column);
+      LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) sums[r] += to_float(x[r][e]);
     }
-  }
-  const float inverse_std = 1.0f / sqrtf(warp_sum(squares) / columns + eps);
-  LORIKEET_UNROLL for (int i = 0; i < kAccesses; i++) {
-    const int column = (i * 32 + lane) * kWidth;
-    if (column >= columns) continue;
-    Vector<T, kWidth> y;
-    LORIKEET_UNROLL for (int e = 0; e < kWidth; e += 4) {
-      const Vector<float, 4> gamma = load_parameters(o.gamma, column + e, 1.0f);
-      const Vector<float, 4> beta = load_parameters(o.beta, column + e, 0.0f);
-      LORIKEET_UNROLL for (int f = 0; f < 4; f++) {
-        y[e + f] = from_float<T>((to_float(x[i][e + f]) - mean) * inverse_std * gamma[f] + beta[f]);
+    block_sums(sums, stage);
+    LORIKEET_UNROLL for (int r = 0; r < kRows; r++) {
+      mean[r] = sums[r] / o.columns;
+      sums[r] = 0.0f;
+      LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) {
+        const float distance = to_float(x[r][e]) - mean[r];
+        if (inside) sums[r] += distance * distance;
       }
     }
-    store_vector(o.y, start + column, y);
+    block_sums(sums, stage + kStage<kRows>);
+    LORIKEET_UNROLL for (int r = 0; r < kRows; r++) {
+      if (row + r >= end) continue;
+      const float inverse_std = 1.0f / sqrtf(sums[r] / o.columns + o.eps);
+      Vector<T, kWidth> y;
+      LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) {
+        y[e] = from_float<T>((to_float(x[r][e]) - mean[r]) * inverse_std * gamma[e] + beta[e]);
+      }
+      if (inside) store_vector(o.y, static_cast<int64_t>(row + r) * o.columns + column, y);
+      if (threadIdx.x == 0) {
+        store_vector(o.stats, 2 * static_cast<int64_t>(row + r), Vector<float, 2>{{mean[r], inverse_std}});
+      }
+    }
   }
-  if (lane == 0) store_vector(o.stats, 2 * static_cast<int64_t>(row), Vector<float, 2>{{mean, inverse_std}});
 }
 
-// Any number of columns: the row is read three times, from the cache after the first.
+constexpr int kWarps = 4;  // rows of a block
+
+// Any number of columns, a warp a row, which is read three times, from the cache after the first.
 template <typename T>
-__global__ void __launch_bounds__(kWarps * 32) layer_norm_any_kernel(Operands<T> o, int rows, int columns, float eps) {
+__global__ void __launch_bounds__(kWarps * 32) layer_norm_any_kernel(Operands<T> o) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int row = static_cast<int>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / 32;
-  if (row >= rows) return;
-  const int64_t start = static_cast<int64_t>(row) * columns;
+  if (row >= o.rows) return;
+  const int64_t start = static_cast<int64_t>(row) * o.columns;
 
   float sum = 0.0f, squares = 0.0f;
-  for (int column = lane; column < columns; column += 32) sum += to_float(load(o.x, start + column));
-  const float mean = warp_sum(sum) / columns;
-  for (int column = lane; column < columns; column += 32) {
+  for (int column = lane; column < o.columns; column += 32) sum += to_float(load(o.x, start + column));
+  const float mean = warp_sum(sum) / o.columns;
+  for (int column = lane; column < o.columns; column += 32) {
     const float distance = to_float(load(o.x, start + column)) - mean;
     squares += distance * distance;
   }
-  const float inverse_std = 1.0f / sqrtf(warp_sum(squares) / columns + eps);
-  for (int column = lane; column < columns; column += 32) {
+  const float inverse_std = 1.0f / sqrtf(warp_sum(squares) / o.columns + o.eps);
+  for (int column = lane; column < o.columns; column += 32) {
     const float normal = (to_float(load(o.x, start + column)) - mean) * inverse_std;
     const float gamma = o.gamma ? load(o.gamma, column) : 1.0f, beta = o.beta ? load(o.beta, column) : 0.0f;
     store(o.y, start + column, from_float<T>(normal * gamma + beta));
@@ -89,28 +89,23 @@ __global__ void __launch_bounds__(kWarps * 32) layer_norm_any_kernel(Operands<T>
   if (lane == 0) store_vector(o.stats, 2 * static_cast<int64_t>(row), Vector<float, 2>{{mean, inverse_std}});
 }
 
-template <typename T>
-auto kernel_for(const LayerNorm<T>& p) {
-  constexpr int kPiece = 32 * kPerAccess<T>;  // columns that a warp loads at once
-  if (p.columns % kPerAccess<T> == 0 && aligned(p.x, p.gamma, p.beta, p.y)) {
-    if (p.columns <= kPiece) return &layer_norm_kernel<T, 1>;
-    if (p.columns <= 3 * kPiece) return &layer_norm_kernel<T, 3>;
-    if (p.columns <= 5 * kPiece) return &layer_norm_kernel<T, 5>;
-    if (p.columns <= 10 * kPiece) return &layer_norm_kernel<T, 10>;
-  }
-  return &layer_norm_any_kernel<T>;
-}
-
 }  // namespace
 
 template <typename T>
 void launch_layer_norm(const LayerNorm<T>& p, Stream stream) {
   if (p.rows == 0) return;
+  // So many blocks keep any card busy; beyond them a block has more rows, for which it loads gamma and beta once.
+  constexpr int kBlocks = 512;
+  const int block_rows = static_cast<int>(blocks_for(p.rows, kBlocks * kRows)) * kRows;
+  const Operands<T> operands{p.x, p.gamma, p.beta, p.y, p.stats, p.rows, p.columns, block_rows, p.eps};
+  if (p.columns % kWidth == 0 && p.columns <= kMaxColumns && aligned(p.x, p.gamma, p.beta, p.y)) {
+    launch("layer_norm", &layer_norm_kernel<T>, shape_for(p.columns, blocks_for(p.rows, block_rows)), stream, operands);
+    return;
+  }
   LaunchShape shape;
   shape.grid = dim3(blocks_for(p.rows, kWarps));
   shape.block = dim3(kWarps * 32);
-  const Operands<T> operands{p.x, p.gamma, p.beta, p.y, p.stats};
-  launch("layer_norm", kernel_for(p), shape, stream, operands, p.rows, p.columns, p.eps);
+  launch("layer_norm", &layer_norm_any_kernel<T>, shape, stream, operands);
 }
 
 template void launch_layer_norm(const LayerNorm<float>&, Stream);

@@ -1,15 +1,15 @@
 #include "layer_norm_backward.h"
 
-#include "../numeric.cuh"
-#include "../reduce.cuh"
+#include "layer_norm.cuh"
 #include "norm_gradients.cuh"
 
 namespace LORIKEET_CUDA {
 namespace {
 
-constexpr int kRows = 4;          // that a block has in registers at once
-constexpr int kMaxThreads = 512;  // of a block, which spans a row
-constexpr int kMaxBlocks = 128;   // that leave sums behind
+using namespace layer_norm;
+
+constexpr int kMaxBlocks = 128;  // that leave sums behind
+constexpr int kAnyThreads = 128;
 
 template <typename T>
 struct Operands {
@@ -21,46 +21,20 @@ struct Operands {
   int rows, columns, block_rows;
 };
 
-// The sums over all threads of kRows pairs, the same in each. `stage` is a part of shared memory that nobody has used
-// since the barrier before the last.
-__device__ __forceinline__ void block_sums(float (&pairs)[kRows][2], Shared<float> stage) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  LORIKEET_UNROLL for (int r = 0; r < kRows; r++) {
-    LORIKEET_UNROLL for (int i = 0; i < 2; i++) {
-      const float sum = warp_sum(pairs[r][i]);
-      if (lane == 0) store(stage, (warp * kRows + r) * 2 + i, sum);
-      pairs[r][i] = 0.0f;
-    }
-  }
-  sync_block();
-  for (int other = 0; other < static_cast<int>(blockDim.x) / 32; other++) {
-    LORIKEET_UNROLL for (int r = 0; r < kRows; r++) {
-      const Vector<float, 2> pair = load_vector<2>(stage, (other * kRows + r) * 2);
-      pairs[r][0] += pair[0];
-      pairs[r][1] += pair[1];
-    }
-  }
-}
-
-// A thread keeps to 16 bytes of the rows of its block; columns is a multiple of that.
+// columns is a multiple of kWidth.
 template <typename T>
 __global__ void __launch_bounds__(kMaxThreads) layer_norm_backward_kernel(Operands<T> o) {
-  constexpr int kWidth = kPerAccess<T>, kStage = kMaxThreads / 32 * kRows * 2;
-  LORIKEET_SHARED_ARRAY(float, stage, 2 * kStage);
+  LORIKEET_SHARED_ARRAY(float, stage, 2 * kStage<2 * kRows>);
   const int column = static_cast<int>(threadIdx.x) * kWidth;
   const bool inside = column < o.columns;
-  float gamma[kWidth] = {}, dgamma[kWidth] = {}, dbeta[kWidth] = {};
-  LORIKEET_UNROLL for (int e = 0; e < kWidth; e += 4) {
-    if (!inside) continue;
-    const Vector<float, 4> part = o.gamma ? load_vector<4>(o.gamma, column + e) : Vector<float, 4>{{1, 1, 1, 1}};
-    LORIKEET_UNROLL for (int f = 0; f < 4; f++) gamma[e + f] = part[f];
-  }
+  Vector<float, 4> gamma{}, dgamma{}, dbeta{};
+  if (inside) gamma = load_parameters(o.gamma, column, 1.0f);
   const int first = static_cast<int>(blockIdx.x) * o.block_rows;
   const int end = first + o.block_rows < o.rows ? first + o.block_rows : o.rows;
   for (int row = first; row < end; row += kRows) {
     Vector<T, kWidth> dy[kRows] = {}, x[kRows] = {};
     Vector<float, 2> stats[kRows] = {};
-    float sums[kRows][2] = {};
+    float sums[2 * kRows] = {};
     LORIKEET_UNROLL for (int r = 0; r < kRows; r++) {
       if (!inside || row + r >= end) continue;
       const int64_t at = static_cast<int64_t>(row + r) * o.columns + column;
@@ -73,15 +47,15 @@ __global__ void __launch_bounds__(kMaxThreads) layer_norm_backward_kernel(Operan
         const float d = to_float(dy[r][e]), z = (to_float(x[r][e]) - stats[r][0]) * stats[r][1];
         dgamma[e] += d * z;
         dbeta[e] += d;
-        sums[r][0] += d * gamma[e];
-        sums[r][1] += d * gamma[e] * z;
+        sums[2 * r] += d * gamma[e];
+        sums[2 * r + 1] += d * gamma[e] * z;
       }
     }
     if (!o.dx) continue;
-    block_sums(sums, stage + (row - first) / kRows % 2 * kStage);
+    block_sums(sums, stage + (row - first) / kRows % 2 * kStage<2 * kRows>);
     LORIKEET_UNROLL for (int r = 0; r < kRows; r++) {
       if (!inside || row + r >= end) continue;
-      const float mean = sums[r][0] / o.columns, slope = sums[r][1] / o.columns;
+      const float mean = sums[2 * r] / o.columns, slope = sums[2 * r + 1] / o.columns;
       Vector<T, kWidth> dx;
       LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) {
         const float z = (to_float(x[r][e]) - stats[r][0]) * stats[r][1];
@@ -92,15 +66,13 @@ __global__ void __launch_bounds__(kMaxThreads) layer_norm_backward_kernel(Operan
   }
   if (!o.partial || !inside) return;
   const int64_t at = static_cast<int64_t>(blockIdx.x) * 2 * o.columns + column;
-  LORIKEET_UNROLL for (int e = 0; e < kWidth; e += 4) {
-    store_vector(o.partial, at + e, Vector<float, 4>{{dgamma[e], dgamma[e + 1], dgamma[e + 2], dgamma[e + 3]}});
-    store_vector(o.partial, at + o.columns + e, Vector<float, 4>{{dbeta[e], dbeta[e + 1], dbeta[e + 2], dbeta[e + 3]}});
-  }
+  store_vector(o.partial, at, dgamma);
+  store_vector(o.partial, at + o.columns, dbeta);
 }
 
 // Any number of columns, in two kernels. This one for the sums of a block of rows, a thread a column.
 template <typename T>
-__global__ void __launch_bounds__(kMaxThreads) layer_norm_backward_any_sums_kernel(Operands<T> o) {
+__global__ void __launch_bounds__(kAnyThreads) layer_norm_backward_any_sums_kernel(Operands<T> o) {
   const int column = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
   if (column >= o.columns) return;
   const int first = static_cast<int>(blockIdx.y) * o.block_rows;
@@ -121,7 +93,7 @@ __global__ void __launch_bounds__(kMaxThreads) layer_norm_backward_any_sums_kern
 
 // And dx, a warp a row, which is read twice, from the cache the second time.
 template <typename T>
-__global__ void __launch_bounds__(kMaxThreads) layer_norm_backward_any_kernel(Operands<T> o) {
+__global__ void __launch_bounds__(kAnyThreads) layer_norm_backward_any_kernel(Operands<T> o) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
   const int row = static_cast<int>((blockIdx.x * blockDim.x + threadIdx.x) / 32);
   if (row >= o.rows) return;
@@ -161,20 +133,17 @@ void launch_layer_norm_backward(const LayerNormBackward<T>& p, Stream stream) {
   const unsigned blocks = blocks_for(p.rows, block_rows);
   const Operands<T> operands{p.dy, p.x, p.gamma, p.stats, p.dx, wants_sums ? p.workspace : nullptr, p.rows, p.columns,
                              block_rows};
-  LaunchShape shape;
-  const int pieces = p.columns / kPerAccess<T>;
-  if (p.columns % kPerAccess<T> == 0 && pieces <= kMaxThreads && aligned(p.dy, p.x, p.gamma, p.dx, p.workspace)) {
-    shape.grid = dim3(blocks);
-    shape.block = dim3(blocks_for(pieces, 32) * 32);
-    launch("layer_norm_backward", &layer_norm_backward_kernel<T>, shape, stream, operands);
+  if (p.columns % kWidth == 0 && p.columns <= kMaxColumns && aligned(p.dy, p.x, p.gamma, p.dx, p.workspace)) {
+    launch("layer_norm_backward", &layer_norm_backward_kernel<T>, shape_for(p.columns, blocks), stream, operands);
   } else {
-    shape.block = dim3(128);
+    LaunchShape shape;
+    shape.block = dim3(kAnyThreads);
     if (wants_sums) {
-      shape.grid = dim3(blocks_for(p.columns, 128), blocks);
+      shape.grid = dim3(blocks_for(p.columns, kAnyThreads), blocks);
       launch("layer_norm_backward sums", &layer_norm_backward_any_sums_kernel<T>, shape, stream, operands);
     }
     if (p.dx) {  // last, since it may take the place of dy
-      shape.grid = dim3(blocks_for(p.rows, 128 / 32));
+      shape.grid = dim3(blocks_for(p.rows, kAnyThreads / 32));
       launch("layer_norm_backward", &layer_norm_backward_any_kernel<T>, shape, stream, operands);
     }
   }

@@ -10,6 +10,9 @@ namespace LORIKEET_CUDA {
 namespace {
 
 constexpr int kRowThreads = 128;
+// Columns of a lane in rows that are too long for registers, whose weights are read again for each: 16 bytes of f32, so
+// that lanes ask for whole sectors of them.
+constexpr int kLongWidth = 4;
 
 // The sum over kLanes neighbouring lanes, the same in each. All lanes of the warp take part.
 template <int kLanes>

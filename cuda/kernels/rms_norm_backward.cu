@@ -108,9 +108,9 @@ __global__ void __launch_bounds__(kRowThreads) rms_norm_backward_sums_kernel(Ope
     const float scale = load(o.stats, row);
     LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) sums[e] += to_float(dy[e]) * (to_float(x[e]) * scale);
   }
-  LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) {
-    store(o.partial, static_cast<int64_t>(blockIdx.x) * o.columns + column + e, sums[e]);
-  }
+  Vector<float, kWidth> result;
+  LORIKEET_UNROLL for (int e = 0; e < kWidth; e++) result[e] = sums[e];
+  store_vector(o.partial, static_cast<int64_t>(blockIdx.x) * o.columns + column, result);
 }
 
 // And dx, a warp a row, which is read twice, from the cache the second time.
@@ -172,11 +172,11 @@ void start_long(const RmsNormBackward<T>& p, Operands<T>& o, Stream stream) {
 template <typename T>
 int64_t start(const RmsNormBackward<T>& p, Stream stream) {
   Operands<T> o{p.dy, p.x, p.weight, p.stats, p.dx, p.dweight ? p.workspace : nullptr, p.rows, p.columns, 0};
-  const bool wide = aligned(p.dy, p.x, p.weight, p.dx);
+  const bool wide = aligned(p.dy, p.x, p.weight, p.dx, p.workspace);
   by_length<T>(
       p.columns, wide, [&](auto row) { start_short<decltype(row)>(p, o, stream); },
       [&] {
-        if (wide && p.columns % kPerAccess<T> == 0) return start_long<kPerAccess<T>>(p, o, stream);
+        if (wide && p.columns % kLongWidth == 0) return start_long<kLongWidth>(p, o, stream);
         start_long<1>(p, o, stream);
       });
   return blocks_for(p.rows, o.block_rows);

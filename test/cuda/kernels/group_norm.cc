@@ -81,6 +81,7 @@ void all() {
       line.number("error", run<T>(s));
       line.raw("counters", counters_of("group_norm apply"));
       line.raw("moments", counters_of("group_norm moments"));
+      line.raw("stats", counters_of("group_norm stats"));
     });
   }
 }

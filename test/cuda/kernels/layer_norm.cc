@@ -41,7 +41,8 @@ double run(int rows, int columns, float offset, bool scaled) {
 
 template <typename T>
 void all() {
-  const int shapes[][2] = {{1, 8}, {5, 320}, {9, 640}, {6, 768}, {4, 1280}, {7, 2048}, {5, 77}, {3, 3000}, {2, 1}};
+  const int shapes[][2] = {{1, 8}, {5, 320}, {9, 640}, {6, 768}, {4, 1280}, {7, 2048}, {5, 77}, {3, 3080}, {2, 1},
+                           {2050, 16}};  // several steps a block
   const auto test = [](int rows, int columns, float offset, bool scaled) {
     const std::string name = std::string(kDtypeName<T>) + " " + std::to_string(rows) + " x " + std::to_string(columns) +
                              (offset == 0 ? "" : ", mean 30") + (scaled ? "" : ", alone");

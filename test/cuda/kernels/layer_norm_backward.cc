@@ -79,7 +79,7 @@ void all() {
   };
   test("", {70, 320});
   test("", {531, 16});     // several blocks of several steps
-  test("", {5, 4096});     // in f32 wider than a block
+  test("", {5, 4096});     // wider than a block
   test("", {9, 33});       // no whole pieces
   test("", {300, 5});
   test("", {1, 1});

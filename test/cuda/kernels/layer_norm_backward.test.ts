@@ -19,7 +19,6 @@ test('dx costs one pass over dy and x and one over dx, in whole sectors', (t) =>
     const { bytes, counters } = cases.find((one) => one.case === name)!
     t.is(counters.dramReadBytes + counters.dramWrittenBytes, bytes, name)
     t.is(counters.conflictFactor, 1, name)
-    // In bf16 a lane's 8 columns are 32 bytes of gamma, which take two requests for halves of sectors.
-    t.true(counters.sectorFactor < 1.15, name)
+    t.is(counters.sectorFactor, 1, name)
   }
 })

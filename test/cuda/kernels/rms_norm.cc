@@ -47,6 +47,7 @@ void all() {
   test(64, 32);    // several rows a warp
   test(64, 64);
   test(64, 128);
+  test(2056, 256);  // several steps a block
   test(9, 256);
   test(8, 512);    // several accesses a lane
   test(8, 1280);   // longer
