@@ -1,5 +1,6 @@
 #include "attention_backward.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "../launch.cuh"
@@ -154,18 +155,48 @@ __global__ void __launch_bounds__(kThreads) attention_dq_kernel(Arguments p, Glo
 struct KeyGradients {
   Global<bf16> dk, dv;
   int64_t dk_stride, dv_stride;
+  // Where queries are cut into parts: [parts, 2, batch, keys, heads * head_size], of dk and of dv.
+  Global<float> sums;
+  int part_steps;
 };
 
-// Scores transposed: rows are keys, columns queries.
+// A warp's sums as they are, straight from registers: the two columns that a lane holds of a row, with those of its three
+// neighbours, are a sector.
 template <class Tile>
-__global__ void __launch_bounds__(kThreads) attention_dkv_kernel(Arguments p, KeyGradients to) {
+__device__ __forceinline__ void write_part(TileSums<Tile>& sums, Global<float> to, int64_t stride, int rows,
+                                           int columns) {
+  const int lane = static_cast<int>(threadIdx.x) % 32;
+  LORIKEET_UNROLL for (int i = 0; i < Tile::MI; i++) {
+    LORIKEET_UNROLL for (int reg = 0; reg < 4; reg += 2) {
+      const Position at = M16N8K16::c(lane, reg);
+      const int row = i * 16 + at.row;
+      LORIKEET_UNROLL for (int j = 0; j < Tile::kWidth / 8; j++) {
+        if (row >= rows || j * 8 >= columns) continue;
+        store_vector(to, row * stride + j * 8 + at.column, Vector<float, 2>{{sums(i, j, reg), sums(i, j, reg + 1)}});
+      }
+    }
+  }
+}
+
+// Scores transposed: rows are keys, columns queries. With kParts blocks are, in x, the tiles of keys for one part of the
+// queries after another; causal has none. That is a kernel of its own, since what it takes would cost the other registers,
+// and with them blocks of a multiprocessor.
+template <class Tile, bool kParts>
+__global__ void __launch_bounds__(kThreads, kParts ? 1 : 0) attention_dkv_kernel(Arguments p, KeyGradients to) {
   constexpr int MI = Tile::MI, NI = Tile::NI;
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
   const int head = static_cast<int>(blockIdx.y), sample = static_cast<int>(blockIdx.z);
-  const int block_key = static_cast<int>(blockIdx.x) * Tile::kOwnRows, own_row = warp * Tile::kWarpRows;
-  const int key = block_key + own_row, queries = p.q.rows, keys = p.k.rows;
-  const int start = p.causal ? block_key / Tile::kStepRows : 0;  // earlier queries see none of these keys
-  const int tiles = (queries + Tile::kStepRows - 1) / Tile::kStepRows;
+  const int queries = p.q.rows, keys = p.k.rows;
+  const int key_tiles = (keys + Tile::kOwnRows - 1) / Tile::kOwnRows;
+  const int part = kParts ? static_cast<int>(blockIdx.x) / key_tiles : 0;
+  const int block_key = (static_cast<int>(blockIdx.x) - part * key_tiles) * Tile::kOwnRows;
+  const int own_row = warp * Tile::kWarpRows, key = block_key + own_row;
+  int start = p.causal ? block_key / Tile::kStepRows : 0;  // earlier queries see none of these keys
+  int tiles = (queries + Tile::kStepRows - 1) / Tile::kStepRows;
+  if (kParts) {
+    start = part * to.part_steps;
+    tiles = start + to.part_steps < tiles ? start + to.part_steps : tiles;
+  }
   const Shared<bf16> shared = dynamic_shared<bf16>("tiles", 0, Tile::kSharedRows * Tile::kWidth);
   const Walk<Tile> walk{shared, shared + 2 * Tile::kOwnRows * Tile::kWidth, p.q.head(sample, head, p.head_size),
                         p.d_o.head(sample, head, p.head_size)};
@@ -192,7 +223,7 @@ __global__ void __launch_bounds__(kThreads) attention_dkv_kernel(Arguments p, Ke
         const float delta = inside ? load(p.delta, head_row + query) : 0.0f;
         LORIKEET_UNROLL for (int i = 0; i < MI; i++) {
           LORIKEET_UNROLL for (int reg = e; reg < 4; reg += 2) {
-            const bool visible = !p.causal || key + i * 16 + M16N8K16::c(lane, reg).row <= query;
+            const bool visible = kParts || !p.causal || key + i * 16 + M16N8K16::c(lane, reg).row <= query;
             const float probability =
                 visible ? exp2_approx(fmaf(s[i][j][reg], p.scale * kLog2E, -lse)) : 0.0f;
             s[i][j][reg] = probability;
@@ -204,10 +235,17 @@ __global__ void __launch_bounds__(kThreads) attention_dkv_kernel(Arguments p, Ke
     add_products<Tile>(dv, s, walk.step_second(tile));
     add_products<Tile>(dk, ds, walk.step(tile));
   }
-  // The warp's own rows of k and v are read by no other.
-  sync_warp();
   const int64_t row = static_cast<int64_t>(sample) * keys + key;
   const int column = head * p.head_size;
+  if (kParts) {
+    const int64_t width = static_cast<int64_t>(p.heads) * p.head_size, rows = static_cast<int64_t>(gridDim.z) * keys;
+    const int64_t at = (2 * part * rows + row) * width + column;
+    write_part<Tile>(dk, to.sums + at, width, keys - key, p.head_size);
+    write_part<Tile>(dv, to.sums + (at + rows * width), width, keys - key, p.head_size);
+    return;
+  }
+  // The warp's own rows of k and v are read by no other.
+  sync_warp();
   if (to.dk) {
     write_scaled<Tile>(dk, p.scale, to.dk + (row * to.dk_stride + column), to.dk_stride, keys - key, p.head_size,
                        walk.own + own_row * Tile::kWidth);
@@ -216,6 +254,25 @@ __global__ void __launch_bounds__(kThreads) attention_dkv_kernel(Arguments p, Ke
     write_rows(dv, to.dv + (row * to.dv_stride + column), to.dv_stride, keys - key, p.head_size,
                walk.own_second() + own_row * Tile::kWidth);
   }
+}
+
+// The sums of the parts in their order, four columns a thread. Blocks: y 0 for dk, 1 for dv.
+__global__ void __launch_bounds__(kThreads) attention_dkv_add_kernel(KeyGradients to, int parts, int64_t rows,
+                                                                     int64_t width, float scale) {
+  const Global<bf16> gradient = blockIdx.y == 0 ? to.dk : to.dv;
+  const int64_t stride = blockIdx.y == 0 ? to.dk_stride : to.dv_stride, count = rows * width;
+  const int64_t i = (static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x) * 4;
+  if (i >= count || !gradient) return;
+  float sum[4] = {};
+  for (int part = 0; part < parts; part++) {
+    const Vector<float, 4> own = load_vector<4>(to.sums, (2 * part + blockIdx.y) * count + i);
+    LORIKEET_UNROLL for (int e = 0; e < 4; e++) sum[e] += own[e];
+  }
+  const float factor = blockIdx.y == 0 ? scale : 1.0f;
+  Vector<bf16, 4> result;
+  LORIKEET_UNROLL for (int e = 0; e < 4; e++) result[e] = from_float<bf16>(sum[e] * factor);
+  const int64_t row = i / width;
+  store_vector(gradient, row * stride + (i - row * width), result);
 }
 
 // Four lanes a row of a head.
@@ -247,6 +304,29 @@ LaunchShape shape_for(const AttentionBackward<bf16>& p, int rows, int block_rows
   return shape;
 }
 
+// Wider heads leave no registers for what parts take.
+template <class Tile>
+constexpr bool kHasParts = Tile::kWidth <= 80;
+
+// Steps of a part of the queries, for dk and dv. Few keys are few blocks, each with all queries to walk over, so these are
+// cut into parts, whose sums are added in their order. Their number follows from the shape alone, so that gradients have
+// the same bits on every card: as many as make 128 blocks, with as many queries as there are keys or more, since their
+// sums cost memory traffic where queries cost work.
+template <class Tile>
+int part_steps_of(const AttentionBackward<bf16>& p) {
+  constexpr int kBlocks = 128, kLeastRows = 64;
+  const int steps = static_cast<int>(blocks_for(p.queries, Tile::kStepRows));
+  if (p.causal || !kHasParts<Tile>) return steps;
+  const int64_t blocks = static_cast<int64_t>(p.batch) * p.heads * blocks_for(p.keys, Tile::kOwnRows);
+  const int64_t most = p.queries / std::max(p.keys, kLeastRows);
+  return static_cast<int>(blocks_for(steps, std::max<int64_t>(1, std::min(kBlocks / blocks, most))));
+}
+
+template <class Tile>
+int parts_of(const AttentionBackward<bf16>& p) {
+  return static_cast<int>(blocks_for(blocks_for(p.queries, Tile::kStepRows), part_steps_of<Tile>(p)));
+}
+
 template <class QueryTile, class KeyTile>
 void start(const AttentionBackward<bf16>& p, Stream stream) {
   const TokenRows<bf16> o{p.o.data, p.o.stride, p.queries}, d_o{p.d_o.data, p.d_o.stride, p.queries};
@@ -266,24 +346,47 @@ void start(const AttentionBackward<bf16>& p, Stream stream) {
     const LaunchShape shape = shape_for(p, p.queries, QueryTile::kOwnRows, QueryTile::kSharedBytes);
     launch("attention_dq", &attention_dq_kernel<QueryTile>, shape, stream, arguments, p.dq.data, p.dq.stride);
   }
-  if (p.dk.data || p.dv.data) {
-    const LaunchShape shape = shape_for(p, p.keys, KeyTile::kOwnRows, KeyTile::kSharedBytes);
-    const KeyGradients to{p.dk.data, p.dv.data, p.dk.stride, p.dv.stride};
-    launch("attention_dkv", &attention_dkv_kernel<KeyTile>, shape, stream, arguments, to);
+  if (!p.dk.data && !p.dv.data) return;
+  const int steps = part_steps_of<KeyTile>(p), parts = parts_of<KeyTile>(p);
+  const KeyGradients to{p.dk.data, p.dv.data, p.dk.stride, p.dv.stride, parts > 1 ? p.sums : nullptr, steps};
+  LaunchShape shape = shape_for(p, p.keys, KeyTile::kOwnRows, KeyTile::kSharedBytes);
+  if (parts == 1) {
+    launch("attention_dkv", &attention_dkv_kernel<KeyTile, false>, shape, stream, arguments, to);
+    return;
   }
+  if (!p.sums) throw std::invalid_argument("attention_backward: parts need room for their sums");
+  shape.grid.x *= parts;
+  launch("attention_dkv", &attention_dkv_kernel<KeyTile, kHasParts<KeyTile>>, shape, stream, arguments, to);
+  const int64_t rows = static_cast<int64_t>(p.batch) * p.keys, width = static_cast<int64_t>(p.heads) * p.head_size;
+  shape.grid = dim3(blocks_for(rows * width, 4 * kThreads), 2);
+  shape.shared_bytes = 0;
+  launch("attention_dkv_add", &attention_dkv_add_kernel, shape, stream, to, parts, rows, width, p.scale);
+}
+
+// act(the tile of dq, the tile of dk and dv): as large as registers allow without a spill on any card.
+template <class Act>
+auto with_tiles(int head_size, const Act& act) {
+  if (head_size <= 48) return act(BackwardTile<48, 32, 32>{}, BackwardTile<48, 32, 16>{});
+  if (head_size <= 64) return act(BackwardTile<64, 32, 32>{}, BackwardTile<64, 16, 32>{});
+  if (head_size <= 80) return act(BackwardTile<80, 16, 32>{}, BackwardTile<80, 16, 32>{});
+  if (head_size <= 128) return act(BackwardTile<128, 16, 32>{}, BackwardTile<128, 16, 16>{});
+  return act(BackwardTile<160, 16, 32>{}, BackwardTile<160, 16, 16>{});
 }
 
 }  // namespace
 
+int64_t attention_backward_sums(const AttentionBackward<bf16>& p) {
+  if (p.head_size > kWidestTensorHead || p.batch == 0 || p.heads == 0 || p.queries == 0 || p.keys == 0) return 0;
+  const int64_t parts = with_tiles(p.head_size, [&](auto, auto tile) { return parts_of<decltype(tile)>(p); });
+  return parts == 1 ? 0 : parts * 2 * p.batch * p.keys * p.heads * p.head_size;
+}
+
 void launch_attention_backward(const AttentionBackward<bf16>& p, Stream stream) {
   if (p.batch == 0 || p.heads == 0 || p.queries == 0) return;
   require_tensor_cores(p);
-  // As large as registers allow without a spill on any card.
-  if (p.head_size <= 48) return start<BackwardTile<48, 32, 32>, BackwardTile<48, 32, 16>>(p, stream);
-  if (p.head_size <= 64) return start<BackwardTile<64, 32, 32>, BackwardTile<64, 16, 32>>(p, stream);
-  if (p.head_size <= 80) return start<BackwardTile<80, 16, 32>, BackwardTile<80, 16, 32>>(p, stream);
-  if (p.head_size <= 128) return start<BackwardTile<128, 16, 32>, BackwardTile<128, 16, 16>>(p, stream);
-  start<BackwardTile<160, 16, 32>, BackwardTile<160, 16, 16>>(p, stream);
+  with_tiles(p.head_size, [&](auto of_queries, auto of_keys) {
+    start<decltype(of_queries), decltype(of_keys)>(p, stream);
+  });
 }
 
 }  // namespace LORIKEET_CUDA

@@ -5,7 +5,8 @@
 //     dv = p^T do      dk = scale ds^T q      dq = scale ds k
 //
 // Sums are in f32. One kernel walks over the queries of a tile of keys for dk and dv, another over the keys of a tile
-// of queries for dq: seven products instead of five, but every sum has one owner and one order.
+// of queries for dq: seven products instead of five, but every sum has one owner and one order. On tensor cores dk and dv
+// of few keys are summed over parts of the queries, which a third kernel adds up.
 #pragma once
 
 #include "attention.h"
@@ -21,8 +22,12 @@ struct AttentionBackward {
   Tokens<const T> q, k, v, o, d_o;
   const float* lse = nullptr;  // [batch, heads, queries]
   float* delta = nullptr;      // scratch [batch, heads, queries]
+  float* sums = nullptr;       // scratch, attention_backward_sums of them
   Tokens<T> dq, dk, dv;        // null where not wanted
 };
+
+// What launch_attention_backward works in beside delta: nothing unless there are few keys and many queries.
+int64_t attention_backward_sums(const AttentionBackward<bf16>& problem);
 
 // As launch_attention; p and ds are rounded to bf16 before their products.
 void launch_attention_backward(const AttentionBackward<bf16>& problem, Stream stream);

@@ -72,7 +72,9 @@ Launch make_attention_backward(const CudaRequest& request) {
   const AttentionOp op = read_attention_backward(request);
   expect_countable(request, op);
   if (op.queries == 0) return clear_gradients();
-  request.reserve_scratch(op.batch * op.heads * op.queries * 4);
+  const int64_t sums =
+      op.dtype == DType::bf16 ? attention_backward_sums(problem_of<AttentionBackward<bf16>>(op)) : 0;
+  request.reserve_scratch((sums + op.batch * op.heads * op.queries) * 4);
   return by_dtype(op.dtype, [=](auto zero) -> Launch {
     using T = decltype(zero);
     return [=](const Operands& operands, const LaunchContext& context) {
@@ -83,7 +85,8 @@ Launch make_attention_backward(const CudaRequest& request) {
       p.o = {data<const T>(operands.inputs[op.sources]), op.channels()};
       p.lse = data<const float>(operands.inputs[op.sources + 1]);
       p.d_o = {data<const T>(operands.inputs[op.sources + 2]), op.channels()};
-      p.delta = static_cast<float*>(context.scratch);
+      p.sums = static_cast<float*>(context.scratch);
+      p.delta = p.sums + sums;
       p.dq = tokens_of<T>(operands.outputs, op.q);
       p.dk = tokens_of<T>(operands.outputs, op.k);
       p.dv = tokens_of<T>(operands.outputs, op.v);

@@ -32,7 +32,7 @@ const cases: Case[] = [
   { batch: 2, heads: 3, tq: 5, tk: 5, d: 2, causal: true, sources: 1 },
   { batch: 1, heads: 2, tq: 67, tk: 67, d: 4, sources: 1 },
   { batch: 2, heads: 2, tq: 64, tk: 64, d: 40, sources: 1 },
-  { batch: 1, heads: 2, tq: 130, tk: 77, d: 40, sources: 2 },
+  { batch: 1, heads: 2, tq: 160, tk: 77, d: 40, sources: 2 },
   { batch: 1, heads: 3, tq: 77, tk: 77, d: 64, causal: true, sources: 1 },
   { batch: 1, heads: 1, tq: 200, tk: 129, d: 80, sources: 3 },
   { batch: 1, heads: 1, tq: 70, tk: 150, d: 160, sources: 2 },

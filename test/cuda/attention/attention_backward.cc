@@ -7,7 +7,8 @@ namespace {
 void all() {
   const auto test = [](const char* name, const AttentionShape& shape, const Wanted& wanted = {}) {
     check(name, sim::Mode::strict, [&](Json& line) {
-      line.number("error", backward<bf16>(shape, wanted, kTensorCores, &launch_attention_backward));
+      line.number("error", backward<bf16>(shape, wanted, kTensorCores, &launch_attention_backward,
+                                          &attention_backward_sums));
       for (const auto& [kernel, counters] : sim::Machine::current().counters()) {
         line.raw(kernel.c_str(), json_of(counters));
       }
@@ -27,6 +28,9 @@ void all() {
   test("head of 56, rows apart", {1, 2, 56, 33, 45, false, false, 8});
   test("large scores", {1, 1, 64, 40, 70, false, false, 0, 120.0f});
   test("one query, one key", {1, 1, 8, 1, 1});
+  test("parts, head of 40", {1, 2, 40, 200, 33, false, false});
+  test("parts, head of 64", {2, 1, 64, 160, 20, false, false});
+  test("parts, head of 80, rows apart", {1, 1, 80, 140, 70, false, false, 8});
   test("keys and values only", {1, 1, 40, 20, 30, false, false}, {false, true});
   test("queries only", {1, 1, 40, 20, 30, false, false}, {true, false});
 }

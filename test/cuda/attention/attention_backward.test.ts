@@ -7,6 +7,7 @@ interface Fields {
   attention_delta: Counters
   attention_dq?: Counters
   attention_dkv?: Counters
+  attention_dkv_add?: Counters
 }
 let cases: Case<Fields>[] = []
 test.before(() => {
@@ -15,7 +16,7 @@ test.before(() => {
 const find = (name: string) => cases.find((one) => one.case === name)!
 
 test('gradients are those of softmax to the roundings of p, ds and result, without a fault', (t) => {
-  t.is(cases.length, 15)
+  t.is(cases.length, 18)
   for (const one of cases) {
     t.is(one.fault, undefined, `${one.case}: ${one.fault?.message}`)
     t.true(one.error <= 1, `${one.case}: ${one.error} of the allowed error`)
@@ -53,4 +54,16 @@ test('seven products are computed, none for tiles that nobody sees or gradients 
   t.is(find('causal, head of 64').attention_dkv!.tensorFlops, 2 * 4 * 2 * 64 * 32 * 64 * (3 + 1))
   t.is(find('keys and values only').attention_dq, undefined)
   t.is(find('queries only').attention_dkv, undefined)
+})
+
+test('for few keys the queries are cut into parts, whose sums are added in whole sectors', (t) => {
+  const { attention_dkv: dkv, attention_dkv_add: add } = find('parts, head of 64')
+  t.is(dkv!.blocks, 2 * 2) // samples times parts of 64 queries or more
+  const sums = 2 * 2 * 2 * 20 * 64 * 4
+  t.is(dkv!.dramWrittenBytes, sums)
+  t.is(add!.dramReadBytes, sums)
+  t.is(add!.dramWrittenBytes, 2 * 2 * 20 * 64 * 2)
+  for (const one of [dkv!, add!]) t.is(one.sectorFactor, 1)
+  t.is(find('prompt, head of 40').attention_dkv_add, undefined) // as many queries as keys a part at least
+  t.is(find('causal, head of 64').attention_dkv_add, undefined)
 })

@@ -20,7 +20,8 @@ struct Wanted {
 // beside that sums in f32 lose 2^-24 a term.
 template <typename T>
 double backward(const AttentionShape& s, const Wanted& wanted, const Rounding& rounding,
-                void (*launch)(const AttentionBackward<T>&, Stream)) {
+                void (*launch)(const AttentionBackward<T>&, Stream),
+                int64_t (*sums_of)(const AttentionBackward<T>&) = nullptr) {
   const AttentionInputs<T> in(s);
   const int o_stride = s.width() + s.padding, rows = s.batch * s.queries;
   DeviceArray<T> o("o", static_cast<size_t>(rows) * o_stride, sim::Rights::read);
@@ -62,6 +63,9 @@ double backward(const AttentionShape& s, const Wanted& wanted, const Rounding& r
   problem.q = {in.q(), in.q_stride}, problem.k = {in.k(), in.k_stride}, problem.v = {in.v(), in.k_stride};
   problem.o = {o.data(), o_stride}, problem.d_o = {d_o.data(), o_stride};
   problem.lse = lse.data(), problem.delta = delta.data();
+  DeviceArray<float> sums("sums", sums_of ? sums_of(problem) : 0);
+  std::fill(sums.data(), sums.data() + sums.count(), NAN);
+  problem.sums = sums.data();
   if (wanted.dq) problem.dq = {d_first.data(), in.q_stride};
   if (wanted.dkv) problem.dk = {dk, in.k_stride}, problem.dv = {dk + s.width(), in.k_stride};
   launch(problem, Stream());
