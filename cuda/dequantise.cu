@@ -1,7 +1,6 @@
 #include "dequantise.h"
 
-#include <utility>
-
+#include "codes.cuh"
 #include "divider.cuh"
 #include "launch.cuh"
 #include "numeric.cuh"
@@ -12,31 +11,6 @@ namespace {
 constexpr int kWarps = 8, kThreads = 32 * kWarps;
 constexpr int kTileWords = 128;  // of codes a warp opens: 16 bytes a lane in one access
 
-template <Storage kStorage>
-constexpr int kPerWord = kStorage == Storage::nf4 ? 8 : 4;
-
-template <int i>
-constexpr float kLevel = kNf4Levels[i];
-
-template <int... i>
-__device__ __forceinline__ void store_levels(Shared<float> levels, std::integer_sequence<int, i...>) {
-  (store(levels, i, kLevel<i>), ...);
-}
-
-// The number of code `e` of a word.
-template <Storage kStorage>
-__device__ __forceinline__ float number_of(uint32_t word, int e, Shared<float> levels) {
-  if constexpr (kStorage == Storage::nf4) {
-    return load(levels, static_cast<int>(word >> (8 * (e / 2) + 4 * (1 - e % 2)) & 15u));
-  } else if constexpr (kStorage == Storage::int8) {
-    return static_cast<float>(static_cast<int8_t>(word >> (8 * e) & 255u));
-  } else {
-    // As fp8_value of native/core/quantise.cc: the bits of an f32 whose exponent is 120 too small.
-    const uint32_t code = word >> (8 * e);
-    return float_of_bits((code & 0x80u) << 24 | (code & 0x7fu) << 20) * 0x1p120f;
-  }
-}
-
 // A warp brings the codes of its tile to shared memory, so that both these reads and the writes of values are whole
 // sectors in a row: lanes take kGroup values next to each other, one access. With kWide these share a scale and may be
 // written at once; the last ones of all are written one by one.
@@ -45,7 +19,7 @@ __global__ void __launch_bounds__(kThreads) dequantise_kernel(Global<const uint3
                                                               Global<T> to, int elements, Divider row) {
   constexpr int kGroup = kPerAccess<T>, kTile = kTileWords * kPerWord<kStorage>;
   LORIKEET_SHARED_ARRAY(uint32_t, all_words, kWarps * kTileWords);
-  LORIKEET_SHARED_ARRAY(float, levels, 16);
+  LORIKEET_SHARED_ARRAY(float, levels, kLevels);
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32;
   const Shared<uint32_t> words = all_words + thread / 32 * kTileWords;
   const int64_t tile = static_cast<int64_t>(blockIdx.x) * kWarps + thread / 32;
@@ -54,7 +28,7 @@ __global__ void __launch_bounds__(kThreads) dequantise_kernel(Global<const uint3
     store_vector(words, lane * 4, load_vector<4>(codes, tile * kTileWords + lane * 4));
   }
   if constexpr (kStorage == Storage::nf4) {
-    if (thread == 0) store_levels(levels, std::make_integer_sequence<int, 16>());
+    if (thread == 0) store_levels(levels);
     sync_block();
   } else {
     sync_warp();

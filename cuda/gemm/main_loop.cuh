@@ -89,6 +89,11 @@ struct MatrixOperands {
   __device__ __forceinline__ int output_row(int row) const { return row; }
 };
 
+// Whether tiles of b are not yet what is multiplied when they have arrived. Then operands have a function `open`, which is
+// called between a thread's own wait and the barrier, with the segment, the tile's k and the tile.
+template <class Operands>
+constexpr bool kOpensTiles = false;
+
 template <class Operands>
 struct MainLoop {
   using Tile = typename Operands::Tile;
@@ -122,6 +127,10 @@ struct MainLoop {
     LORIKEET_UNROLL for (int i = 0; i < Tile::kStages - 1; i++) load_next();
     while (!computing.ended(segments)) {
       wait_async<Tile::kStages - 2>();
+      if constexpr (kOpensTiles<Operands>) {
+        const Shared<T> stage = tiles + compute_stage * Tile::kStageElements;
+        operands.open(segments.at[computing.segment], computing.k, stage + Tile::kElementsA);
+      }
       sync_block();
       load_next();
       Product::add_stage(tiles + compute_stage * Tile::kStageElements, warp_m, warp_n, sums);
