@@ -89,8 +89,8 @@ struct MatrixOperands {
   __device__ __forceinline__ int output_row(int row) const { return row; }
 };
 
-// Whether tiles of b are not yet what is multiplied when they have arrived. Then operands have a function `open`, which is
-// called between a thread's own wait and the barrier, with the segment, the tile's k and the tile.
+// Whether tiles of b are not yet what is multiplied when they have arrived. Then operands have a function `open`, called
+// between a thread's own wait and the barrier, with the segment, the tile's k and the tile.
 template <class Operands>
 constexpr bool kOpensTiles = false;
 

@@ -1,6 +1,6 @@
 // Operands of a product whose b is a frozen weight in 4 or 8 bits. Its codes travel to shared memory and become bf16
-// there, in the place where they arrived, so nothing but codes is read and the stages are as large as for bf16. What the
-// values become is what dequantise makes of them, to the bit.
+// there, in the place where they arrived, so nothing but codes is read and the stages are as large as for bf16. Values
+// are those of dequantise, to the bit.
 #pragma once
 
 #include "../codes.cuh"
@@ -50,8 +50,8 @@ class StoredOperands {
     }
   }
 
-  // Opens the tile that starts at k, whose codes have arrived for the threads that asked for them: those of a chunk's own
-  // warp, so that barriers of warps suffice. Tiles are opened in their order.
+  // Opens the tile that starts at k, whose codes have arrived for the threads that asked for them: those of a chunk's
+  // own warp, so that barriers of warps suffice. Tiles are opened in their order.
   __device__ __forceinline__ void open(const Segment<T>& s, int k, Shared<T> tile) const {
     if (s.b) return;
     const Shared<uint32_t> words = tile.as<uint32_t>();

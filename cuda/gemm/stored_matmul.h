@@ -14,12 +14,12 @@ struct StoredWeight {
   Shape shape;
 };
 
-// Most rows of a product that opens its weight on the way. Each 96 of them open all values anew and fill their tiles less
-// well than those of launch_matmul do, and a weight that is opened into memory costs the same for any number of rows.
+// Most rows of a product that opens its weight on the way. Each 96 of them open all values anew, in smaller tiles than
+// launch_matmul has, and a weight that is opened into memory costs the same for any number of rows.
 constexpr int64_t kMostRows = 192;
 
-// Whether a product of so many rows with such a weight takes it as it is stored. lib/pipeline/opened.ts has the same rule
-// for the memory plan.
+// Whether a product of so many rows with such a weight takes it as it is stored. lib/pipeline/opened.ts has the same
+// rule for the memory plan.
 bool opens_on_the_way(Storage storage, const Shape& shape, DType dtype, int64_t rows);
 
 // `p.w` is not looked at. The weight must be one that opens_on_the_way says yes to, for any number of rows.

@@ -95,8 +95,8 @@ Result run(const Case& c, Storage storage, BLayout layout) {
         if (next != part.scale) sum = sum * (part.scale / next) + 0.0f;
       }
       for (int i = 0; i < k; i++) {
-        const size_t at = transposed ? static_cast<size_t>(i) * columns + column : static_cast<size_t>(column) * columns + i;
-        sum += to_float(x[row * x_stride + i]) * to_float(w[at]);
+        const int at = transposed ? i * columns + column : column * columns + i;
+        sum += to_float(x[row * x_stride + i]) * to_float(w[static_cast<size_t>(at)]);
       }
       const bf16 expected = from_float<bf16>(sum + bias[column]), got = y[row * y_stride + column];
       result.different += !same(got, expected);
