@@ -1,5 +1,6 @@
 // Convolutions and their gradients by the image in the emulator's strict mode against sums in double: strides, padding
 // on any side, several samples, adapters, channels that no tile or piece fits, both formats.
+#include "cuda/divider.cuh"
 #include "cuda/gemm/conv2d.h"
 
 #include "../harness.h"
