@@ -1,5 +1,6 @@
 #include "engine.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "../native/core/ports.h"
@@ -129,7 +130,7 @@ void CudaEngine::prepare(Compiled& compiled) {
   for (size_t i = 0; i < program.instructions.size(); i++) {
     const Instruction& instruction = program.instructions[i];
     try {
-      const CudaRequest request(program, instruction, card_.multiprocessors, tuner_);
+      const CudaRequest request(program, instruction, card_.multiprocessors, tuner_, weights_);
       Step step;
       step.launch = kernel_registry().find(instruction.op)(request);
       step.profile_slot = profile_.slot(program, instruction);
@@ -137,13 +138,17 @@ void CudaEngine::prepare(Compiled& compiled) {
         compiled.checks.push_back({i, port_of(program, instruction, operand), check});
       }
       scratch_bytes = std::max(scratch_bytes, request.scratch_bytes());
+      step.stored = request.stored();
       compiled.steps.push_back(std::move(step));
     } catch (const std::exception& error) {
       fail_at(program, i, error.what());
     }
   }
   if (scratch_bytes > scratch_.bytes()) replace(scratch_, "working memory of the kernels", scratch_bytes);
-  compiled.residency = Residency(program, weights_);
+  compiled.residency = Residency(program, weights_, [&](size_t instruction, size_t operand) {
+    const std::vector<size_t>& stored = compiled.steps[instruction].stored;
+    return std::find(stored.begin(), stored.end(), operand) != stored.end();
+  });
   const int64_t ring_bytes = compiled.residency.ring_bytes(), opened_bytes = compiled.residency.opened_bytes();
   if (ring_bytes > ring_.bytes()) replace(ring_, "weights on their way from the host", ring_bytes);
   if (opened_bytes > opened_.bytes()) replace(opened_, "weights opened for use", opened_bytes);
@@ -213,6 +218,11 @@ void CudaEngine::bind(Compiled& compiled) {
       void* const fetched = frozen ? compiled.residency.address(i, program.tensors[tensor].name) : nullptr;
       return fetched ? fetched : address_of(program, tensor);
     });
+    for (const size_t operand : step.stored) {
+      Tensor& words = step.operands.inputs[operand];
+      words.dtype = DType::i32;
+      words.shape = {weights_.spec(program.tensors[instruction.inputs[operand]].name).stored_bytes() / 4};
+    }
     step.visible = Visible(context_, OpRequest(program, instruction), step.operands);
     step.repeatable = repeatable(program, instruction, step.operands);
   }

@@ -41,6 +41,7 @@ class CudaEngine : public Engine {
  private:
   struct Step {
     Launch launch;
+    std::vector<size_t> stored;  // inputs that it takes as they are stored
     Operands operands;
     Visible visible;
     bool repeatable = false;

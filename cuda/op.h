@@ -5,6 +5,7 @@
 // LORIKEET_REGISTER_CUDA_KERNEL("<op>", factory) at the bottom. No list is edited.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
 #include <utility>
@@ -16,6 +17,7 @@
 #include "device_memory.h"
 #include "runtime.h"
 #include "tuning.h"
+#include "weights.h"
 
 namespace LORIKEET_CUDA {
 
@@ -35,14 +37,27 @@ struct LaunchContext {
 using Launch = std::function<void(const Operands& operands, const LaunchContext& context)>;
 
 struct CudaRequest : OpRequest {
-  CudaRequest(const Program& program, const Instruction& instruction, int multiprocessors, Tuner& tuner)
-      : OpRequest(program, instruction), multiprocessors(multiprocessors), tuner(tuner) {}
+  CudaRequest(const Program& program, const Instruction& instruction, int multiprocessors, Tuner& tuner,
+              const DeviceWeights& weights)
+      : OpRequest(program, instruction), multiprocessors(multiprocessors), tuner(tuner), weights_(weights) {}
 
   int multiprocessors;  // for what may change the time and nothing else
   Tuner& tuner;
 
   void reserve_scratch(int64_t bytes) const { scratch_bytes_ = std::max(scratch_bytes_, bytes); }
   int64_t scratch_bytes() const { return scratch_bytes_; }
+
+  // A frozen weight in fewer bits comes opened, as the plain values that its spec says, unless the factory takes it as
+  // it is stored: then its data is what quantise wrote. storage(): how an input is stored, if it could be taken so. An
+  // instruction with one weight in two places gets it opened.
+  Storage storage(size_t operand) const {
+    const std::string& name = inputs[operand].name;
+    const auto same = [&](const TensorSpec& input) { return input.space == Space::weight && input.name == name; };
+    const bool once = std::count_if(inputs.begin(), inputs.end(), same) == 1;
+    return once && same(inputs[operand]) ? weights_.spec(name).storage : Storage::plain;
+  }
+  void take_stored(size_t operand) const { stored_.push_back(operand); }
+  const std::vector<size_t>& stored() const { return stored_; }
 
   // An operand that comes from outside and cannot be trusted: before each run `check` looks at its values and throws
   // Error. Only for inputs of the program, which the host holds before the card does.
@@ -62,6 +77,8 @@ struct CudaRequest : OpRequest {
  private:
   mutable int64_t scratch_bytes_ = 0;
   mutable std::vector<std::pair<size_t, InputCheck>> checks_;
+  mutable std::vector<size_t> stored_;
+  const DeviceWeights& weights_;
 };
 
 using LaunchFactory = std::function<Launch(const CudaRequest&)>;

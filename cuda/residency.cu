@@ -9,24 +9,26 @@ namespace LORIKEET_CUDA {
 
 static int64_t aligned_up(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
-Residency::Residency(const Program& program, const DeviceWeights& weights) {
+Residency::Residency(const Program& program, const DeviceWeights& weights, const TakesStored& takes_stored) {
   for (size_t i = 0; i < program.instructions.size(); i++) {
     Use use;
     use.instruction = i;
     int64_t opened = 0;
-    for (const int index : program.instructions[i].inputs) {
+    const std::vector<int>& inputs = program.instructions[i].inputs;
+    for (size_t operand = 0; operand < inputs.size(); operand++) {
+      const int index = inputs[operand];
       if (index == kNoTensor || program.tensors[index].space != Space::weight) continue;
       const WeightSpec& spec = weights.spec(program.tensors[index].name);
-      const bool quantised = spec.storage != Storage::plain;
+      const bool opens = spec.storage != Storage::plain && !takes_stored(i, operand);
       const bool known = std::any_of(use.parts.begin(), use.parts.end(),
                                      [&](const Part& part) { return part.name == spec.name; });
-      if ((!quantised && !spec.on_host) || known) continue;
-      Part part{spec.name, spec.storage, spec.dtype, spec.shape, spec.on_host, spec.stored_bytes()};
+      if ((!opens && !spec.on_host) || known) continue;
+      Part part{spec.name, spec.storage, spec.dtype, spec.shape, opens, spec.on_host, spec.stored_bytes()};
       if (part.travels) {
         part.in_ring = use.bytes;
         use.bytes += aligned_up(part.bytes);
       }
-      if (quantised) {
+      if (opens) {
         part.in_opened = opened;
         opened += aligned_up(spec.bytes());
       }
@@ -71,7 +73,7 @@ void Residency::bind(const DeviceWeights& weights, const DeviceBlock& ring, cons
     for (Part& part : use.parts) {
       part.from = part.travels ? weights.address(part.name) : nullptr;
       part.stored = part.travels ? ring.bytes_at(use.at + part.in_ring) : weights.address(part.name);
-      part.opened = part.storage == Storage::plain ? nullptr : opened.bytes_at(part.in_opened);
+      part.opened = part.opens ? opened.bytes_at(part.in_opened) : nullptr;
     }
   }
 }
@@ -111,7 +113,7 @@ void Residency::before(size_t instruction, Stream compute) {
   if (!use) return;
   if (use->bytes > 0) use->arrived[0].hold_back(compute);
   for (const Part& part : use->parts) {
-    if (part.storage == Storage::plain) continue;
+    if (!part.opens) continue;
     by_dtype(part.dtype, [&](auto zero) {
       using T = decltype(zero);
       launch_dequantise<T>(part.stored, part.storage, part.shape, static_cast<T*>(part.opened), compute);

@@ -2,9 +2,10 @@
 // memory travel, in the order in which instructions want them, through a ring in the card's memory, as far ahead as it
 // has room; a copy waits until the instruction that read its place before is done. The order is the program's, so where
 // and when each one goes is settled when the program is compiled. A quantised weight is opened (dequantised) right
-// before the instruction, into a block that all instructions share.
+// before the instruction, into a block that all instructions share, unless the instruction takes it as it is stored.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "../native/core/program.h"
@@ -16,7 +17,9 @@ namespace LORIKEET_CUDA {
 class Residency {
  public:
   Residency() = default;
-  Residency(const Program& program, const DeviceWeights& weights);
+  // Whether an instruction takes an input as it is stored.
+  using TakesStored = std::function<bool(size_t instruction, size_t operand)>;
+  Residency(const Program& program, const DeviceWeights& weights, const TakesStored& takes_stored);
 
   // What the engine must have of each block for this program.
   int64_t ring_bytes() const { return ring_bytes_; }
@@ -38,12 +41,12 @@ class Residency {
     Storage storage = Storage::plain;
     DType dtype = DType::f32;
     Shape shape;
-    bool travels = false;
+    bool opens = false, travels = false;
     int64_t bytes = 0;                   // as stored
     int64_t in_ring = 0, in_opened = 0;  // offsets: in the place of the instruction, and in the block
     const void* from = nullptr;          // in the host's memory, when it travels
     void* stored = nullptr;              // in the card's memory
-    void* opened = nullptr;              // when it is quantised
+    void* opened = nullptr;              // in the block, when it opens
   };
   // The weights of one instruction. Those that travel have one place in the ring.
   struct Use {

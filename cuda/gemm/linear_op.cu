@@ -1,10 +1,47 @@
 // The ops linear, linear_input_grad, linear_weight_grad and low_rank_dh.
 #include "linear_op.h"
 
-#include "matmul.h"
+#include <optional>
+
+#include "stored_matmul.h"
 #include "weight_grad.h"
 
 namespace LORIKEET_CUDA {
+namespace {
+
+// The product with the layer's own weight, which is input 1: in a tile of choice, or opening the weight on the way.
+class WeightProduct {
+ public:
+  // `words`, and m and n as for TunedTile.
+  WeightProduct(const CudaRequest& request, const std::string& words, DType dtype, int m, int n) {
+    const Shape& shape = request.inputs[1].shape;
+    const Storage storage = request.storage(1);
+    if (opens_on_the_way(storage, shape, dtype, m)) {
+      request.take_stored(1);
+      stored_ = {nullptr, storage, shape};
+    } else {
+      tile_.emplace(request, words, dtype, m, n);
+    }
+  }
+
+  // `product` as it is but for w.
+  template <typename T>
+  void launch(Matmul<T> product, const Operands& operands, const LaunchContext& context) const {
+    const void* w = operands.inputs[1].data;
+    if (tile_) {
+      product.w = static_cast<const T*>(w);
+      tile_->launch(context, [&](TileChoice chosen) { launch_matmul(product, chosen, context.stream); });
+    } else if constexpr (std::is_same_v<T, bf16>) {
+      launch_stored_matmul(product, {w, stored_.storage, stored_.shape}, context.stream);
+    }
+  }
+
+ private:
+  std::optional<TunedTile> tile_;
+  StoredWeight stored_;  // when there is no tile; its address comes with the operands
+};
+
+}  // namespace
 
 void expect_room_for_adapters(const CudaRequest& request, size_t count) {
   require(count < kMaxSegments, request.instruction.op, ": ", count, " adapters on one layer; the CUDA devices add ",
@@ -22,7 +59,7 @@ Launch linear(const CudaRequest& request, const LinearOp& op) {
   expect_room_for_adapters(request, op.low_rank.ups.size());
   const int m = extent(request, op.rows), n = extent(request, op.n), k = extent(request, op.k);
   const std::string words = product_words("matmul", op.dtype, m, n, k) + words_of_ups(op.low_rank, n);
-  const TunedTile tile(request, words, op.dtype, m, n);
+  const WeightProduct weight_product(request, words, op.dtype, m, n);
   std::vector<TunedTile> rank_tiles;
   for (const int64_t rank : op.low_rank.ranks) {
     rank_tiles.emplace_back(request, product_words("matmul", op.dtype, m, rank, k), op.dtype, m, rank);
@@ -40,9 +77,9 @@ Launch linear(const CudaRequest& request, const LinearOp& op) {
         rank_tiles[a].launch(context, [&](TileChoice chosen) { launch_matmul(to_h, chosen, context.stream); });
       }
       const float* bias = operands.inputs.size() > 2 ? data<const float>(operands.inputs[2]) : nullptr;
-      Matmul<T> product{m, n, k, x, k, input(1), k, BLayout::k_contiguous, bias, data<T>(operands.outputs[0]), n, {}};
+      Matmul<T> product{m, n, k, x, k, nullptr, k, BLayout::k_contiguous, bias, data<T>(operands.outputs[0]), n, {}};
       product.ups = ups_of<T>(low_rank, operands);
-      tile.launch(context, [&](TileChoice chosen) { launch_matmul(product, chosen, context.stream); });
+      weight_product.launch(product, operands, context);
     };
   });
 }
@@ -52,18 +89,18 @@ Launch linear_input_grad(const CudaRequest& request, const LinearInputGradOp& op
   const int m = extent(request, op.rows), n = extent(request, op.n), k = extent(request, op.k);
   std::string words = product_words("matmul_kn", op.dtype, m, k, n);
   for (const int64_t rank : op.ranks) words += segment_words(rank, k, k);
-  const TunedTile tile(request, words, op.dtype, m, k);
+  const WeightProduct weight_product(request, words, op.dtype, m, k);
   return by_dtype(op.dtype, [&](auto zero) -> Launch {
     using T = decltype(zero);
     return [=](const Operands& operands, const LaunchContext& context) {
       const auto input = [&](size_t i) { return data<const T>(operands.inputs[i]); };
       T* dx = data<T>(operands.outputs[0]);
-      Matmul<T> product{m, k, n, input(0), n, input(1), k, BLayout::n_contiguous, nullptr, dx, k, {}};
+      Matmul<T> product{m, k, n, input(0), n, nullptr, k, BLayout::n_contiguous, nullptr, dx, k, {}};
       for (size_t a = 0; a < op.ranks.size(); a++) {
         const int rank = static_cast<int>(op.ranks[a]);
         product.ups.push_back({input(op.dh(a)), rank, input(op.down(a)), k, rank, 0, k, 1.0f});
       }
-      tile.launch(context, [&](TileChoice chosen) { launch_matmul(product, chosen, context.stream); });
+      weight_product.launch(product, operands, context);
     };
   });
 }

@@ -38,28 +38,32 @@ export interface WeightMemory {
   weights: number
   /** In the host's, of weights that a card fetches. */
   host: number
-  /** The card's room for weights that are fetched, or opened one at a time. */
+  /** The card's room for weights that are fetched, or opened there one at a time. */
   staging: number
 }
 
-/** Exact bytes, as the engine takes them (cuda/residency.cu: a ring for three of the largest that travel). */
+/**
+ * Exact bytes, as the engine takes them (cuda/residency.cu: a ring for three of the largest that travel).
+ * @param opened names of the weights that are read as plain values (opened.ts)
+ */
 export function weightMemory(
   requests: Iterable<WeightRequest>,
+  opened: ReadonlySet<string>,
   { dtype, held }: { dtype: ComputeDType; held: HeldBase },
 ): WeightMemory {
   let weights = 0
   let host = 0
-  let opened = 0
+  let block = 0
   let travelling = 0
   for (const request of requests) {
     const plain = elements(request.shape) * (request.precision === 'f32' || dtype === 'f32' ? 4 : 2)
     const storage = storageOf(request, held.precision)
     const stored = storage === 'plain' ? plain : storedBytes(storage, request.shape)
-    if (storage !== 'plain') opened = Math.max(opened, roundedBytes(plain))
+    if (storage !== 'plain' && opened.has(request.name)) block = Math.max(block, roundedBytes(plain))
     if (held.onHost.has(request.name)) {
       host += stored
       travelling = Math.max(travelling, roundedBytes(stored))
     } else weights += stored
   }
-  return { weights, host, staging: 3 * travelling + opened }
+  return { weights, host, staging: 3 * travelling + block }
 }

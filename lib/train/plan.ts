@@ -4,6 +4,7 @@ import { planMemory } from '../graph/passes/plan'
 import { bytesOf } from '../graph/tensor'
 import type { WeightRequest } from '../models/scope'
 import { weightMemory, type WeightMemory } from '../pipeline/held-base'
+import { openedWeights } from '../pipeline/opened'
 import { formatShape, type StepShape } from './objective'
 import { buildStep, buildUpdate, stateBuffers, type StepContext } from './step'
 
@@ -25,9 +26,11 @@ export interface TrainingPlan extends WeightMemory {
 /** @param shapes every micro-batch shape that will run */
 export function planTraining(context: StepContext, shapes: readonly StepShape[]): TrainingPlan {
   const requests = new Map<string, WeightRequest>()
+  const opened = new Set<string>()
   const steps = shapes.map((shape) => {
     const built = buildStep(context, shape)
     for (const request of built.requests) requests.set(request.name, request)
+    for (const name of openedWeights(built.graph.ops)) opened.add(name)
     const plan = planMemory(built.graph)
     const flops = built.graph.ops.reduce((sum, op) => sum + (op.definition.flops?.(op.inputs, op.outputs, op.attributes) ?? 0), 0)
     return { shape: formatShape(shape), arena: plan.arenaBytes, lowerBound: plan.lowerBound, peakOp: `${plan.peak.phase} ${plan.peak.name}`, flops }
@@ -36,7 +39,7 @@ export function planTraining(context: StepContext, shapes: readonly StepShape[])
   const states = stateBuffers(context)
   const buffers = bufferBytes(context.set, states)
   const weights = [...requests.values()].filter((request) => !context.set.parameters.has(request.name))
-  const frozen = weightMemory(weights, context)
+  const frozen = weightMemory(weights, opened, context)
   const categories = {
     weights: frozen.weights,
     staging: frozen.staging,

@@ -12,6 +12,7 @@ import { createScope, type NetworkName, type Scope } from '../models/scope'
 import { optimizerOptions } from '../optimizers'
 import { heldPrecision } from '../pipeline/base-precision'
 import { heldBase, weightMemory, type HeldBase, type WeightMemory } from '../pipeline/held-base'
+import { openedWeights } from '../pipeline/opened'
 import { buildDecoder, buildEncoder, buildTextEncoder, type LatentSize } from '../pipeline/networks'
 import type { Pipeline } from '../pipeline/pipeline'
 import { modulesOf } from '../pipeline/runtime'
@@ -86,7 +87,7 @@ function planNetwork(
   const graph = createGraph(name, as.dtype)
   const scope = createScope(graph, name)
   build(scope)
-  return { ...weightMemory(scope.requests.values(), as), arena: planMemory(graph).arenaBytes }
+  return { ...weightMemory(scope.requests.values(), openedWeights(graph.ops), as), arena: planMemory(graph).arenaBytes }
 }
 
 /** Text states of 75, 150 or 225 tokens with their start and end. */

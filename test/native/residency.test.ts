@@ -87,6 +87,36 @@ for (const storage of ['nf4', 'int8', 'fp8'] satisfies Storage[])
       const plain = await runs(dtype, specs(dtype, () => ({})))
       t.notDeepEqual(here.results, plain.results)
       if (testDevice === 'cpu') return
-      t.is(here.memory.staging, Math.max(...shapes.map((shape) => bytesOf(shape, dtype))))
+      // In bf16 matrices with rows of whole blocks are opened on their way into the products, which have few rows.
+      const opened = shapes.filter(([, width]) => dtype === 'f32' || width! % 64 !== 0)
+      t.is(here.memory.staging, Math.max(...opened.map((shape) => bytesOf(shape, dtype))))
       t.true(here.memory.weights < plain.memory.weights / (dtype === 'f32' ? 3 : 1.8))
     })
+
+for (const storage of ['nf4', 'int8', 'fp8'] satisfies Storage[])
+  test(`products of few rows open a weight stored as ${storage} on the way, with the bits of those of many rows`, async (t) => {
+    const width = 128
+    const spec: WeightSpec = { name: 'w', dtype: 'bf16', shape: [96, width], storage, sources: [{ kind: 'normal', seed: 3, stream: 0, std: 0.1, shape: [96, width] }] }
+    const product = async (rows: number) => {
+      const engine = openEngine({ device: testDevice === 'cpu' ? 'cuda-sim' : testDevice, computeDtype: 'bf16' })
+      try {
+        await engine.addWeights([spec])
+        const graph = createGraph('product', 'bf16')
+        const w = createTensor('w', spec.shape, 'bf16', { space: 'weight', name: 'w' })
+        const y = linear(graph, input(graph, 'x', [rows, width], 'bf16'), w, undefined)
+        output(graph, 'y', y)
+        output(graph, 'dx', linearInputGrad(graph, y, w, []))
+        const { handle } = compileGraph(engine, graph)
+        const [out] = await engine.run([{ program: handle, inputs: { x: Float32Array.from(normals(rows * width, 1)) } }])
+        return { y: out!.y as Float32Array, dx: out!.dx as Float32Array, staging: engine.memory().staging }
+      } finally {
+        engine.close()
+      }
+    }
+    const [one, few, many] = [await product(1), await product(192), await product(193)]
+    for (const { y, dx } of [one, few]) {
+      t.deepEqual(y, many.y.slice(0, y.length))
+      t.deepEqual(dx, many.dx.slice(0, dx.length))
+    }
+    t.deepEqual([one, few, many].map(({ staging }) => staging), [0, 0, 96 * width * 2])
+  })
