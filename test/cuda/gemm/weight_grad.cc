@@ -110,6 +110,7 @@ void all() {
   linear("down of rank 16", {512, 16, 128, 4}, t64x64);
   linear("up of rank 8", {520, 200, 8, 3}, t64x64);
   linear("up of rank 16", {520, 200, 16, 3}, t32x16);
+  linear("up of rank 8, an h of 24", {256, 128, 8, 1, 16}, t32x16);
   linear("whole tiles", {96, 128, 128, 1}, t128x128);
   linear("whole tiles, 128x64", {128, 128, 64, 1}, t128x64);
   linear("ragged, 128x128", {203, 136, 144, 2, 8}, t128x128);

@@ -19,7 +19,7 @@ const find = (name: string) => cases.find((one) => one.case === name)!
 const gradients = () => cases.filter((one) => !['choice', 'no room'].includes(one.case))
 
 test('every tile, in one part and in several, adds the gradient to what is there, without a fault', (t) => {
-  t.is(gradients().length, 24)
+  t.is(gradients().length, 25)
   for (const one of gradients()) {
     t.is(one.fault, undefined, `${one.case}: ${one.fault?.message}`)
     t.true(one.error <= 1, `${one.case}: ${one.error} of the allowed error`)
@@ -40,6 +40,10 @@ test('one part adds to the gradient itself, several take a second pass', (t) => 
   t.is(thin.second, 1)
   t.is(thin.counters.blocks, 2 * 4)
   t.is(thin.counters.dramWrittenBytes, 4 * 4 * 16 * 128)
+})
+
+test('an up whose h is a third of shared rows wastes half of their sectors, and little for all that is read', (t) => {
+  t.true(find('up of rank 8, an h of 24').counters.sectorFactor < 1.1)
 })
 
 test('the gradient of a convolution reads the image itself, not nine copies of it', (t) => {
