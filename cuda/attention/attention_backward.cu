@@ -160,8 +160,8 @@ struct KeyGradients {
   int part_steps;
 };
 
-// A warp's sums as they are, straight from registers: the two columns that a lane holds of a row, with those of its three
-// neighbours, are a sector.
+// A warp's sums as they are, straight from registers: the two columns that a lane holds of a row, with those of its
+// three neighbours, are a sector.
 template <class Tile>
 __device__ __forceinline__ void write_part(TileSums<Tile>& sums, Global<float> to, int64_t stride, int rows,
                                            int columns) {
@@ -178,9 +178,9 @@ __device__ __forceinline__ void write_part(TileSums<Tile>& sums, Global<float> t
   }
 }
 
-// Scores transposed: rows are keys, columns queries. With kParts blocks are, in x, the tiles of keys for one part of the
-// queries after another; causal has none. That is a kernel of its own, since what it takes would cost the other registers,
-// and with them blocks of a multiprocessor.
+// Scores transposed: rows are keys, columns queries. With kParts blocks are, in x, the tiles of keys for one part of
+// the queries after another; causal has none. That is a kernel of its own, since what it takes would cost the other
+// registers, and with them blocks of a multiprocessor.
 template <class Tile, bool kParts>
 __global__ void __launch_bounds__(kThreads, kParts ? 1 : 0) attention_dkv_kernel(Arguments p, KeyGradients to) {
   constexpr int MI = Tile::MI, NI = Tile::NI;
@@ -308,10 +308,10 @@ LaunchShape shape_for(const AttentionBackward<bf16>& p, int rows, int block_rows
 template <class Tile>
 constexpr bool kHasParts = Tile::kWidth <= 80;
 
-// Steps of a part of the queries, for dk and dv. Few keys are few blocks, each with all queries to walk over, so these are
-// cut into parts, whose sums are added in their order. Their number follows from the shape alone, so that gradients have
-// the same bits on every card: as many as make 128 blocks, with as many queries as there are keys or more, since their
-// sums cost memory traffic where queries cost work.
+// Steps of a part of the queries, for dk and dv. Few keys are few blocks, each with all queries to walk over, so these
+// are cut into parts, whose sums are added in their order. Their number follows from the shape alone, so that gradients
+// have the same bits on every card: as many as make 128 blocks, with as many queries as there are keys or more, since
+// their sums cost memory traffic where queries cost work.
 template <class Tile>
 int part_steps_of(const AttentionBackward<bf16>& p) {
   constexpr int kBlocks = 128, kLeastRows = 64;

@@ -19,8 +19,8 @@ constexpr int kMaxColumns = kMaxThreads * kWidth;
 template <int kCount>
 constexpr int kStage = kMaxThreads / 32 * kCount;
 
-// The sums over all threads of kCount numbers, the same in each. `stage` is a part of shared memory that nobody has used
-// since the barrier before the last.
+// The sums over all threads of kCount numbers, the same in each. `stage` is a part of shared memory that nobody has
+// used since the barrier before the last.
 template <int kCount>
 __device__ __forceinline__ void block_sums(float (&values)[kCount], Shared<float> stage) {
   static_assert(kCount % 4 == 0, "reads of four");
