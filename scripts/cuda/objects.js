@@ -10,7 +10,7 @@ const fs = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 const { root, cudaSources } = require('../sources')
-const { argumentsFor, findNvcc, chosenTargets, codeArguments, libraryFolder } = require('./nvcc')
+const { argumentsFor, findNvcc, flags, chosenTargets, codeArguments, libraryFolder } = require('./nvcc')
 
 const out = path.join(root, 'build', 'cuda')
 const objectOf = (file) => path.join(out, `${file.slice('cuda/'.length).replaceAll('/', '_')}.o`)
@@ -18,12 +18,12 @@ const objectOf = (file) => path.join(out, `${file.slice('cuda/'.length).replaceA
 async function main(command) {
   const nvcc = findNvcc()
   if (!nvcc) return
+  const targets = chosenTargets()
+  forget([...flags, ...codeArguments(targets)].join(' ')) // when CMake asks for the list, too: it must find them missing
   if (command === 'list') return console.log(cudaSources().map(objectOf).join('\n'))
   if (command === 'link') {
     return console.log([`-L${libraryFolder(nvcc)}`, '-lcudart_static', '-lpthread', '-ldl', '-lrt'].join('\n'))
   }
-  const targets = chosenTargets()
-  forget(codeArguments(targets))
   const waiting = cudaSources().filter((file) => !upToDate(objectOf(file)))
   const worker = async () => {
     for (let file = waiting.shift(); file; file = waiting.shift()) await compile(nvcc, targets, file)
@@ -31,12 +31,12 @@ async function main(command) {
   await Promise.all(Array.from({ length: os.availableParallelism() }, worker))
 }
 
-/** Objects for other targets are of no use. */
-function forget(codes) {
+/** Objects for other targets, or compiled otherwise, are of no use. */
+function forget(wanted) {
   const note = path.join(out, 'targets')
-  if (fs.existsSync(note) && fs.readFileSync(note, 'utf8') !== codes.join(' ')) fs.rmSync(out, { recursive: true })
+  if (fs.existsSync(note) && fs.readFileSync(note, 'utf8') !== wanted) fs.rmSync(out, { recursive: true })
   fs.mkdirSync(out, { recursive: true })
-  fs.writeFileSync(note, codes.join(' '))
+  fs.writeFileSync(note, wanted)
 }
 
 function compile(nvcc, targets, file) {
