@@ -58,14 +58,14 @@ __global__ void __launch_bounds__(Operands::Tile::kThreads, kLeastBlocks)
                        tiles + at.warp * Tile::kWarpM * Tile::kWarpN);
 }
 
-// Calls start(a tile shape) for the choice.
-template <typename T, class Start>
+// Calls start(a tile shape) for the choice; Table is Tiles<T> or one like it.
+template <class Table, class Start>
 void with_tile(TileChoice tile, const Start& start) {
   switch (tile) {
-    case TileChoice::t128x128: return start(typename Tiles<T>::T128x128{});
-    case TileChoice::t128x64: return start(typename Tiles<T>::T128x64{});
-    case TileChoice::t64x64: return start(typename Tiles<T>::T64x64{});
-    case TileChoice::t32x16: return start(typename Tiles<T>::T32x16{});
+    case TileChoice::t128x128: return start(typename Table::T128x128{});
+    case TileChoice::t128x64: return start(typename Table::T128x64{});
+    case TileChoice::t64x64: return start(typename Table::T64x64{});
+    case TileChoice::t32x16: return start(typename Table::T32x16{});
   }
 }
 
@@ -73,7 +73,7 @@ void with_tile(TileChoice tile, const Start& start) {
 template <template <class> class Operands, typename T, class Parameters>
 void start_matmul(const char* name, const Segments<T>& segments, const Output<T>& y, const Parameters& parameters,
                   TileChoice choice, Stream stream) {
-  with_tile<T>(choice, [&](auto tile) {
+  with_tile<Tiles<T>>(choice, [&](auto tile) {
     using Tile = decltype(tile);
     launch(name, &matmul_kernel<Operands<Tile>>, shape_for<Tile>(y.rows, y.columns), stream, segments, y, parameters);
   });

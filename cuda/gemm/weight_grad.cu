@@ -80,7 +80,7 @@ int choose_parts(int rows, int n, int k, TileChoice choice) {
   // more parts would cost the small cards, in memory traffic for their sums, what they give to the large ones.
   constexpr int kBlocks = 96;
   int64_t blocks = 0;
-  with_grad_tile<T>(choice, [&](auto tile) {
+  with_tile<GradTiles<T>>(choice, [&](auto tile) {
     using Tile = decltype(tile);
     blocks = static_cast<int64_t>(blocks_for(n, Tile::kBlockM)) * blocks_for(k, Tile::kBlockN);
   });

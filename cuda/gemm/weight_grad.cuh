@@ -11,27 +11,14 @@ namespace LORIKEET_CUDA {
 // Rows of one part: a multiple of every tile's kBlockK, so that no tile reaches into the next part.
 constexpr int kPartRows = 64;
 
-// The thinnest tile, for the gradients of ups: tall, since each block of rows of it reads all of h, of whose rows, shared
-// by q, k and v, the columns of one up may be half a sector.
+// In bf16 the thinnest tile, for the gradients of ups, is taller than that of products, since each block of rows of it
+// reads all of h, of whose rows, shared by q, k and v, the columns of one up may be half a sector.
 template <typename T>
-struct ThinGrad {
-  using Tile = typename Tiles<T>::T32x16;
-};
+struct GradTiles : Tiles<T> {};
 template <>
-struct ThinGrad<bf16> {
-  using Tile = TileShape<bf16, 128, 16, 32, 64, 16, 4>;
+struct GradTiles<bf16> : Tiles<bf16> {
+  using T32x16 = TileShape<bf16, 128, 16, 32, 64, 16, 4>;
 };
-
-// As with_tile.
-template <typename T, class Start>
-void with_grad_tile(TileChoice tile, const Start& start) {
-  switch (tile) {
-    case TileChoice::t128x128: return start(typename Tiles<T>::T128x128{});
-    case TileChoice::t128x64: return start(typename Tiles<T>::T128x64{});
-    case TileChoice::t64x64: return start(typename Tiles<T>::T64x64{});
-    case TileChoice::t32x16: return start(typename ThinGrad<T>::Tile{});
-  }
-}
 
 // dy^T, whose rows are the reduction; the part is blockIdx.y.
 template <class Tile_>
@@ -142,7 +129,7 @@ void start_weight_grad(const PartedGrad& p, const Segment<T>& segment, const Par
   const GradOutput sums{parts > 1 ? p.sums : nullptr, p.k, count, p.n, p.k, false, 1.0f, false};
   Segments<T> segments{};
   segments.at[segments.count++] = segment;
-  with_grad_tile<T>(choice, [&](auto tile) {
+  with_tile<GradTiles<T>>(choice, [&](auto tile) {
     using Chosen = Operands<decltype(tile)>;
     constexpr int kRun = WarpProduct<Chosen>::kRun;
     GradOutput y = parts == 1 ? dw : sums;

@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "../harness.h"
+#include "adapters.h"
 
 namespace lorikeet::cuda_sim::test {
 namespace {
@@ -12,22 +12,11 @@ namespace {
 using sim::Mode;
 using sim::Rights;
 
-struct Part {
-  int rank, column, columns;
-  float scale;
-};
-
 struct Shape {
   int m, n, k;
   std::vector<Part> parts;
   int padding = 0;  // elements between the rows of x and y
   bool bias = true;
-};
-
-template <typename T>
-struct Up {
-  DeviceArray<T> h, up;
-  Part part;
 };
 
 // The largest error, in units of what one rounding of the exact result, and roundings of f32 sums, may make.
@@ -45,15 +34,7 @@ double run(const Shape& s, BLayout layout, TileChoice tile) {
                  x.data(), x_stride, w.data(), transposed ? s.n : s.k, layout, s.bias ? bias.data() : nullptr,
                  y.data(), y_stride, {}};
   std::vector<Up<T>> ups;
-  for (const Part& part : s.parts) {
-    const std::string number = std::to_string(ups.size());
-    const size_t up_count = static_cast<size_t>(part.columns) * part.rank;
-    ups.push_back({DeviceArray<T>("h" + number, static_cast<size_t>(s.m) * part.rank, Rights::read),
-                   DeviceArray<T>("up" + number, up_count, Rights::read), part});
-    random.fill(ups.back().h), random.fill(ups.back().up);
-    problem.ups.push_back({ups.back().h.data(), part.rank, ups.back().up.data(), transposed ? part.columns : part.rank,
-                           part.rank, part.column, part.columns, part.scale});
-  }
+  for (const Part& part : s.parts) add_up(problem, part, random, ups);
   launch_matmul(problem, tile, Stream());
 
   double worst = 0;

@@ -8,6 +8,7 @@
 #include "native/core/quantise.cc"
 #include "native/core/tensor.cc"
 #include "../kernels/reference.h"
+#include "adapters.h"
 
 namespace lorikeet::cuda_sim::test {
 namespace {
@@ -15,23 +16,12 @@ namespace {
 using sim::Mode;
 using sim::Rights;
 
-// An adapter on columns from `column` on, all of them or `columns`.
-struct Part {
-  int rank, column, columns;
-  float scale;
-};
-
 struct Case {
   const char* name;
   int m;
   Shape weight;
   std::vector<Part> parts;
   int padding = 0;  // elements between the rows of x and y
-};
-
-struct Up {
-  DeviceArray<bf16> h, up;
-  Part part;
 };
 
 struct Result {
@@ -67,16 +57,10 @@ Result run(const Case& c, Storage storage, BLayout layout) {
   dequantise(stored.data(), storage, c.weight, DType::bf16, w.data());
 
   Matmul<bf16> problem{c.m, n, k, x.data(), x_stride, nullptr, 0, layout, bias.data(), y.data(), y_stride, {}};
-  std::vector<Up> ups;
+  std::vector<Up<bf16>> ups;
   for (Part part : c.parts) {
     part.columns = std::min(part.columns, n - part.column);
-    const std::string number = std::to_string(ups.size());
-    const size_t up_count = static_cast<size_t>(part.columns) * part.rank;
-    ups.push_back({DeviceArray<bf16>("h" + number, static_cast<size_t>(c.m) * part.rank, Rights::read),
-                   DeviceArray<bf16>("up" + number, up_count, Rights::read), part});
-    random.fill(ups.back().h), random.fill(ups.back().up);
-    problem.ups.push_back({ups.back().h.data(), part.rank, ups.back().up.data(), transposed ? part.columns : part.rank,
-                           part.rank, part.column, part.columns, part.scale});
+    add_up(problem, part, random, ups);
   }
   launch_stored_matmul(problem, {stored.data(), storage, c.weight}, Stream());
 
